@@ -1,0 +1,39 @@
+"""Stages `zero_shot` and `evaluate`: sample a policy (or the reference) on held-out queries and score the samples."""
+
+import argparse
+from pathlib import Path
+
+from preflab import cli
+
+
+def main() -> None:
+    """`python -m pipelines.evaluate params/evaluate/ID.yaml --queries … --model … --comparisons … --out … --metrics …`."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description=__doc__)
+    parser.add_argument("params", type=Path, help="settings of this instance")
+    parser.add_argument("--queries", type=Path, required=True, help="folder of the stage prepare")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the base model, the reference")
+    parser.add_argument("--comparisons", type=Path, required=True, help="folder of the stage comparisons")
+    parser.add_argument("--policy", type=Path, help="folder of the stage ppo; without it the reference is evaluated")
+    parser.add_argument("--reward", type=Path, help="folder of the stage reward that trained the policy")
+    parser.add_argument("--reference", type=Path, help="samples of the stage zero_shot, to compare with")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the samples")
+    parser.add_argument("--metrics", type=Path, required=True, help="JSON file for the metrics")
+    parser.add_argument("--run", type=Path, help="JSON file for the run record")
+    args = parser.parse_args()
+    from preflab import config, files, tracking
+    from preflab.evaluate import policy
+
+    kind = "evaluate" if args.policy else "zero_shot"
+    cfg = config.load(kind, args.params)
+    names = ("queries", "model", "comparisons", "policy", "reward", "reference")
+    inputs = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    with tracking.stage(kind, args.run, args.params, inputs) as record:
+        metrics = policy.run(
+            cfg, args.queries, args.model, args.comparisons, args.out, args.policy, args.reward, args.reference
+        )
+        files.write_json(args.metrics, metrics)
+        record.summary(metrics)
+
+
+if __name__ == "__main__":
+    cli.main(main)

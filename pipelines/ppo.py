@@ -1,0 +1,83 @@
+"""Stage `ppo`: train a policy against a reward, offline, online or on the known reward."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from preflab import cli
+
+if TYPE_CHECKING:
+    from preflab.config import PolicyStage
+    from preflab.tracking import Record
+
+COLUMNS = (
+    "update,episode,score,true_reward,kl,kl_coef,entropy,policy_loss,value_loss,approxkl,clipfrac,ended,lr,labels".split(",")
+)
+
+
+def main() -> None:
+    """`python -m pipelines.ppo params/ppo/ID.yaml --queries … --model … --comparisons … --reward … --out … --metrics … --curve …`."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.ppo", description=__doc__)
+    parser.add_argument("params", type=Path, help="settings of this instance")
+    parser.add_argument("--queries", type=Path, required=True, help="folder of the stage prepare")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the base model, the reference")
+    parser.add_argument("--comparisons", type=Path, required=True, help="folder of the stage comparisons")
+    parser.add_argument("--reward", type=Path, required=True, help="folder of the stage reward")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the policy")
+    parser.add_argument("--metrics", type=Path, required=True, help="JSON file for the metrics")
+    parser.add_argument("--curve", type=Path, required=True, help="CSV file, a row per update")
+    parser.add_argument("--run", type=Path, help="JSON file for the run record")
+    args = parser.parse_args()
+    from preflab import checkpoint, config, files, tracking
+
+    cfg = config.load("ppo", args.params)
+    inputs = {"queries": args.queries, "model": args.model, "comparisons": args.comparisons, "reward": args.reward}
+    with tracking.stage("ppo", args.run, args.params, inputs) as record:
+        folder = checkpoint.folder_for(f"ppo-{args.params.stem}", args.params, *inputs.values())
+        curve = run(cfg, args, folder, record)
+        metrics = {key: curve[-1][key] for key in ("score", "true_reward", "kl", "kl_coef", "entropy", "ended", "labels")}
+        files.write_json(args.metrics, metrics)
+        files.write_csv(args.curve, curve, COLUMNS)
+        record.summary(metrics)
+        checkpoint.remove(folder)
+
+
+def run(cfg: "PolicyStage", args: argparse.Namespace, folder: Path, record: "Record") -> list[dict[str, float]]:
+    """Train, write the policy (and the last reward model of an online run) to `--out`; returns the curve."""
+    from preflab import comparisons, models, online, ppo, reference, reward, scoring
+    from preflab.comparisons import synthetic
+    from preflab.errors import PreflabError
+
+    ref = reference.load(cfg.runtime, cfg.task, args.queries, args.model)
+    calibration = synthetic.load_calibration(args.comparisons)
+    true = scoring.true_score(args.queries, ref.tokenizer, calibration, ref.pad_id)
+    given = scoring.load(args.reward, args.model, ref.lm, args.queries, ref.tokenizer, ref.pad_id)
+    collector = None
+    if cfg.online is not None:
+        if not isinstance(given, scoring.NetworkScore):
+            raise PreflabError(f"{args.reward}: a known reward cannot be collected online; take collection=offline")
+        labels = comparisons.read(args.comparisons / "train.parquet")[: cfg.online.num_initial]
+        collector = online.Collector(
+            cfg, cfg.online, ref.lm, ref.queries, labels, given.model,
+            lambda responses: true.labeller.score(models.decode(ref.tokenizer, responses, ref.pad_id)),
+            calibration, ref.end_id, ref.pad_id,
+        )  # fmt: skip
+    hooks = ppo.Hooks(
+        reward=collector.score if collector else lambda: given,
+        true_reward=true,
+        before_update=collector.before_update if collector else lambda update, policy: {},
+        log=lambda row, update: record.metrics({k: v for k, v in row.items() if k != "update"}, step=update),
+        save_state=collector.save_state if collector else lambda: ({}, {}),
+        load_state=collector.load_state if collector else lambda tensors, state: None,
+    )
+    policy = models.Policy(models.load_causal_lm(args.model, ref.queries.device))
+    result = ppo.train(cfg, ref.lm, policy, ref.queries, ref.end_id, ref.pad_id, hooks, folder)
+    models.save_policy(result.policy, args.out, args.model)
+    if collector:
+        reward.save(collector.model, args.out / "reward", args.model)
+        comparisons.write(collector.labels, args.out / "labels.parquet")
+    return result.curve
+
+
+if __name__ == "__main__":
+    cli.main(main)

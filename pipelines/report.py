@@ -1,0 +1,55 @@
+"""Stage `report`: the paper's tables and figures with our numbers, from files or from MLflow's records."""
+
+import argparse
+from pathlib import Path
+
+from preflab import cli
+from preflab.errors import PreflabError
+
+CLAIMS = Path("conf/claims.yaml")
+
+
+def main() -> None:
+    """`python -m pipelines.report params/report.yaml --out reports`, or `--from-mlflow SWEEP [--out DIR]`."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.report", description=__doc__)
+    parser.add_argument("params", type=Path, nargs="?", help="the grid's cells (params/report.yaml)")
+    parser.add_argument(
+        "--from-mlflow", metavar="SWEEP", help="build from MLflow: a sweep's parent run id, or its name"
+    )
+    parser.add_argument(
+        "--claims", type=Path, default=CLAIMS, help="the claims and their thresholds (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="folder of the report; with --from-mlflow and without it, tables are printed"
+    )
+    args = parser.parse_args()
+    if (args.params is None) == (args.from_mlflow is None):
+        parser.error("give either params/report.yaml or --from-mlflow SWEEP")
+    if args.params and not args.out:
+        raise PreflabError("--out: missing; the report of params/report.yaml goes to `--out reports`")
+    from preflab import tracking
+    from preflab.report import load, page
+
+    root = Path.cwd()
+    if args.from_mlflow:
+        grid = load.from_mlflow(args.from_mlflow, root)
+    else:
+        tracking.replay(root)  # run ids that MLflow could not give when a stage ended
+        about = load.read_params(args.params)
+        grid = load.from_files(about, root)
+    report = page.build(grid, args.claims)
+    if not args.out:
+        print("\n".join(table.markdown() for table in report.results))
+        return
+    files = page.write(report, args.out)
+    if args.params:
+        texts = {path.relative_to(args.out).as_posix(): path.read_text() for path in files}
+        tracking.log_grid(about["grid"], about, root, {}, texts)
+    counts = (
+        f"{len(report.results)} tables, {len(report.figures)} figures, {len(page.decided(report))} verdicts"
+    )
+    print(f"{args.out / 'index.html'}: {counts}")
+
+
+if __name__ == "__main__":
+    cli.main(main)

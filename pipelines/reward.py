@@ -1,0 +1,73 @@
+"""Stage `reward`: train a reward model on comparisons, or normalise the known reward of the mock experiment."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from preflab import cli
+
+if TYPE_CHECKING:
+    from preflab.config import RewardStage
+    from preflab.tracking import Record
+
+
+def main() -> None:
+    """`python -m pipelines.reward params/reward/ID.yaml --queries … --model … --comparisons … --out … --metrics … --curve …`."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.reward", description=__doc__)
+    parser.add_argument("params", type=Path, help="settings of this instance")
+    parser.add_argument("--queries", type=Path, required=True, help="folder of the stage prepare")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the base model, the reference")
+    parser.add_argument("--comparisons", type=Path, required=True, help="folder of the stage comparisons")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the reward model")
+    parser.add_argument("--metrics", type=Path, required=True, help="JSON file for the metrics")
+    parser.add_argument("--curve", type=Path, required=True, help="CSV file, a row per training step")
+    parser.add_argument("--run", type=Path, help="JSON file for the run record")
+    args = parser.parse_args()
+    from preflab import config, files, tracking
+
+    cfg = config.load("reward", args.params)
+    inputs = {"queries": args.queries, "model": args.model, "comparisons": args.comparisons}
+    with tracking.stage("reward", args.run, args.params, inputs) as record:
+        metrics, curve = run(cfg, args, record)
+        files.write_json(args.metrics, metrics)
+        files.write_csv(args.curve, curve, ["step", "loss", "accuracy", "lr"])
+        record.summary(metrics)
+
+
+def run(cfg: "RewardStage", args: argparse.Namespace, record: "Record") -> tuple[dict[str, float], list[dict[str, float]]]:
+    """Write the reward to `--out`; returns its metrics and training curve."""
+    from preflab import comparisons, reference, reward, scoring
+    from preflab.errors import PreflabError
+
+    ref = reference.load(cfg.runtime, cfg.task, args.queries, args.model)
+    if cfg.known_reward:
+        known = scoring.normalize_known(cfg, ref.lm, args.queries, ref.tokenizer, ref.queries, ref.pad_id)
+        scoring.save_known(args.out, args.model, known.gain, known.bias)
+        return {"known_reward": 1, "gain": known.gain, "bias": known.bias}, []
+    labels = comparisons.read(args.comparisons / "train.parquet")
+    if cfg.initial.num > len(labels):
+        raise PreflabError(
+            f"{args.comparisons}/train.parquet: holds {len(labels)} comparisons, labels {cfg.initial.name} needs {cfg.initial.num}; "
+            "raise comparisons.num"
+        )
+    training = reward.train(ref.lm, labels[: cfg.initial.num], ref.queries, cfg.task, cfg.reward, ref.pad_id, cfg.seed, "reward")
+    for row in training.curve:
+        record.metrics({k: v for k, v in row.items() if k != "step"}, step=int(row["step"]))
+    reward.save(training.model, args.out, args.model)
+    held_out = comparisons.read(args.comparisons / "heldout.parquet")
+    figures = reward.evaluate(training.model, held_out, ref.pad_id, ref.queries.device)
+    last = training.curve[-max(len(training.curve) // 5, 1) :]
+    return {
+        "heldout_accuracy": figures.accuracy,
+        "heldout_accuracy_se": figures.accuracy_se,
+        "heldout_loss": figures.loss,
+        "expected_calibration_error": figures.ece,
+        "train_loss": sum(row["loss"] for row in last) / len(last),
+        "gain": training.model.gain.item(),
+        "bias": training.model.bias.item(),
+        "num_train": cfg.initial.num,
+    }, training.curve
+
+
+if __name__ == "__main__":
+    cli.main(main)

@@ -1,0 +1,90 @@
+"""Points around a grid, each stage run once, ready stages side by side.
+
+    python -m pipelines.sweep -m labels=5k,60k collection=offline,online seed=1,2
+    python -m pipelines.sweep -m policy.adaptive_kl.target=4,8,12 hydra.launcher.jobs=4
+    python -m pipelines.sweep -m reward.lr=1e-4,3e-4 +plan=true        what would run, and why; runs nothing
+
+`grid=NAME` takes another grid's `base` (conf/sweep.yaml).  `hydra/launcher=joblib` and others work as well.
+"""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+
+from preflab import cli, tracking
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="sweep")
+def job(config: Any) -> float | None:
+    """One point of Hydra's sweep: under our launcher its stages are done by now; under another they are built here."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from preflab import sweep_run
+
+    hydra_config = HydraConfig.get()
+    ours = "preflab_launcher" in hydra_config.launcher._target_
+    return sweep_run.one(
+        Path.cwd(),
+        list(hydra_config.overrides.task),
+        config.sweep.grid,
+        config.sweep.name,
+        build_here=not ours,
+    )
+
+
+def main() -> int:
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    args = parser.parse_args()
+    if args.help:
+        print(__doc__)
+        return 0
+    if args.hydra_help or args.cfg or args.info or args.shell_completion:
+        job()
+        return 0
+    from preflab import sweep, sweep_run
+
+    root = Path.cwd()
+    own = dict(
+        item.lstrip("+").split("=", 1)
+        for item in args.overrides
+        if item.lstrip("+").startswith(("grid=", "plan="))
+    )
+    typed = [item for item in args.overrides if item.lstrip("+").partition("=")[0] not in ("grid", "plan")]
+    made = sweep.make(root, typed, own.get("grid") or default_grid(root))
+    if own.get("plan", "false").lower() == "true":
+        sweep_run.plan_only(made)
+        return 0
+    sweep.write(made)
+    tracking.replay(root)
+    signal.signal(signal.SIGTERM, _interrupt)
+    flags = [flag for flag in sys.argv[1:] if flag not in args.overrides and flag not in ("-m", "--multirun")]
+    sys.argv = [
+        sys.argv[0],
+        "--multirun",
+        *flags,
+        *made.overrides,
+        f"sweep.grid={made.grid.name}",
+        f"sweep.name={made.name}",
+    ]
+    job()
+    return sweep_run.finish(made)
+
+
+def default_grid(root: Path) -> str:
+    """`grid` of conf/sweep.yaml.  (Typed, it never reaches Hydra: there `grid` is a folder of conf/.)"""
+    from omegaconf import OmegaConf
+
+    return str(OmegaConf.load(root / "conf" / "sweep.yaml").grid)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    cli.main(main)

@@ -1,0 +1,62 @@
+"""MLflow's web page on this machine only: `make ui`, or `python -m pipelines.ui --port 5001`."""
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+
+from preflab import cli
+from preflab.errors import PreflabError
+
+HOST = "127.0.0.1"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.ui", description=__doc__)
+    parser.add_argument("--port", type=int, default=5000)
+    port = parser.parse_args().port
+    require_free(port)
+    from preflab import spool, tracking
+
+    root = Path.cwd()
+    uri = spool.tracking_uri(root)
+    if uri.startswith("http"):
+        raise PreflabError(
+            f"MLFLOW_TRACKING_URI={uri}: that is a server; open it in a browser, or unset the variable"
+        )
+    tracking.replay(root)
+    spool.connect(root)
+    print(f"http://{HOST}:{port}  experiments {spool.SWEEPS} and {spool.STAGES}; Ctrl-C ends it", flush=True)
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        uri,
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+    ]
+    artifacts = (root.resolve() / "mlartifacts").as_uri()
+    os.execv(sys.executable, [*command, "--default-artifact-root", artifacts, "--workers", "1"])
+
+
+def require_free(port: int) -> None:
+    """An occupied port is an error before anything starts."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OverflowError as error:
+            raise PreflabError(f"--port {port}: expected 1 to 65535") from error
+        except OSError as error:
+            raise PreflabError(
+                f"port {port} is in use or not allowed ({error.strerror}); choose another: `make ui PORT={port + 1}`"
+            ) from error
+
+
+if __name__ == "__main__":
+    cli.main(main)

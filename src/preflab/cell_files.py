@@ -1,0 +1,78 @@
+"""Where the results of one cell are, in the project's own folders or in a sweep's, and what they say."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from preflab.grid import KINDS, ROW_IDS
+from preflab.spool import numbers
+
+Row = dict[str, Any]
+
+
+class CellFiles:
+    """`row`: the cell's row of a cells.yaml; its `at` names the folder of each stage that a sweep has built."""
+
+    def __init__(self, root: Path, row: Row) -> None:
+        self.root, self.row = root, row
+        self.kinds = [
+            kind for kind in ROW_IDS if row.get(kind) and not (row["labels"] is None and kind == "evaluate")
+        ]
+        self.last = "zero_shot" if row["labels"] is None else "evaluate"
+
+    def path(self, kind: str, template: str) -> Path:
+        """`path("reward", "reports/reward/{id}.json")`."""
+        return self.root / self.row.get("at", {}).get(kind, "") / template.format(id=self.row[kind])
+
+    @property
+    def samples(self) -> Path:
+        return self.path(self.last, "data/samples/{id}/samples.parquet")
+
+    def metrics(self) -> dict[str, float]:
+        """The final numbers of the evaluation; empty if it is not there."""
+        path = self.path(self.last, "reports/metrics/{id}.json")
+        return numbers(json.loads(path.read_text())) if path.exists() else {}
+
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """The training curve by episode (`curve/kl`), then the final numbers (`kl`, `reward/heldout_accuracy`)."""
+        episode = 0
+        for row in csv.DictReader((self.texts().get("curve.csv") or "").splitlines()):
+            episode = int(float(row["episode"]))
+            values = {
+                f"curve/{key}": float(value)
+                for key, value in row.items()
+                if value and key not in ("update", "step", "episode")
+            }
+            yield {"values": numbers(values), "step": episode}
+        final = self.metrics()
+        for kind in [kind for kind in ("comparisons", "reward") if kind in self.kinds]:
+            path = self.path(kind, f"reports/{kind}/{{id}}.json")
+            if path.exists():
+                final |= {
+                    f"{kind}/{key}": value for key, value in numbers(json.loads(path.read_text())).items()
+                }
+        yield {"values": final, "step": episode}
+
+    def texts(self) -> dict[str, str]:
+        """The files that a report needs, by the names that they have in MLflow."""
+        files = {"metrics.json": self.path(self.last, "reports/metrics/{id}.json")}
+        if "ppo" in self.kinds:
+            files["curve.csv"] = self.path("ppo", "reports/curves/{id}.csv")
+            files["reward.json"] = self.path("reward", "reports/reward/{id}.json")
+        found = {name: path.read_text() for name, path in files.items() if path.exists()}
+        return found | {"runs.json": json.dumps(self.runs(), indent=2, sort_keys=True) + "\n"}
+
+    def runs(self) -> dict[str, Row]:
+        """The record of the execution that made each stage; a stage restored from DVC's cache may have none."""
+        paths = {kind: self.path(kind, f"reports/runs/{kind}-{{id}}.json") for kind in self.kinds}
+        return {kind: json.loads(path.read_text()) for kind, path in paths.items() if path.exists()}
+
+    def tags(self, md5s: dict[str, str]) -> dict[str, str]:
+        """For each stage of the cell: what it is called, the MLflow run that made it, and the md5 of its output."""
+        tags: dict[str, str] = {}
+        for kind in self.kinds:
+            out = self.path(kind, f"{KINDS[kind].folder}/{{id}}").relative_to(self.root).as_posix()
+            tags |= {f"stage.{kind}.id": self.row[kind], f"stage.{kind}.md5": md5s.get(out, "not recorded")}
+        return tags | {f"stage.{kind}.run_id": str(run["run_id"]) for kind, run in self.runs().items()}

@@ -1,0 +1,68 @@
+"""A linear sentiment classifier on word n-grams: the synthetic labeller and, on other reviews, the judge.
+
+Stands in for the people of the paper and for its classifier r_s, a transformer on Amazon reviews (paper §3.1.1); ours,
+because it scores thousands of texts a second and can be read.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from preflab.errors import PreflabError
+
+FEATURES = {"ngram_range": (1, 2), "sublinear_tf": True, "lowercase": True}
+
+
+@dataclass(slots=True)
+class Classifier:
+    """Log-odds that a text is positive: TF-IDF features times `coef` plus `intercept`."""
+
+    vectorizer: Any
+    coef: np.ndarray
+    intercept: float
+
+    def score(self, texts: list[str]) -> np.ndarray:
+        """`[texts]` log-odds, float64."""
+        return np.asarray(self.vectorizer.transform(texts) @ self.coef).ravel() + self.intercept
+
+    def accuracy(self, texts: list[str], labels: list[int]) -> float:
+        """Share of texts on the right side of 0."""
+        return float(np.mean((self.score(texts) > 0) == np.array(labels, dtype=bool)))
+
+    def save(self, folder: Path, name: str) -> None:
+        """`<name>.json` (vocabulary, intercept) and `<name>.safetensors` (idf, coefficients)."""
+        from safetensors.numpy import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        terms = sorted(self.vectorizer.vocabulary_, key=self.vectorizer.vocabulary_.get)
+        (folder / f"{name}.json").write_text(json.dumps({"intercept": self.intercept, "terms": terms}))
+        save_file({"idf": self.vectorizer.idf_, "coef": self.coef}, folder / f"{name}.safetensors")
+
+
+def train(texts: list[str], labels: list[int]) -> Classifier:
+    """Fit on texts with labels 0 and 1; deterministic."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    if len(set(labels)) < 2:
+        raise PreflabError(f"corpus: {len(texts)} labelled texts, all of one label; a sentiment classifier needs both")
+    vectorizer = TfidfVectorizer(**FEATURES, min_df=3, max_features=60_000)
+    model = LogisticRegression(C=4.0, max_iter=300).fit(vectorizer.fit_transform(texts), labels)
+    return Classifier(vectorizer, model.coef_[0].astype(np.float64), float(model.intercept_[0]))
+
+
+def load(folder: Path, name: str) -> Classifier:
+    """What `Classifier.save` wrote."""
+    from safetensors.numpy import load_file
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    if not (folder / f"{name}.json").exists():
+        raise PreflabError(f"{folder}/{name}.json: not found; `dvc repro` (stage prepare) trains it")
+    record = json.loads((folder / f"{name}.json").read_text())
+    arrays = load_file(folder / f"{name}.safetensors")
+    vectorizer = TfidfVectorizer(**FEATURES, vocabulary=record["terms"])
+    vectorizer.idf_ = arrays["idf"]
+    return Classifier(vectorizer, arrays["coef"], record["intercept"])

@@ -1,0 +1,45 @@
+"""The edge of every command: errors as one line and an exit status, no telemetry.
+
+if __name__ == "__main__":
+    cli.main(run)
+"""
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from preflab import telemetry
+from preflab.errors import PreflabError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+_REMEDY = {
+    errno.EROFS: "the file system is read-only; run where you may write",
+    errno.EACCES: "no permission; make it writable for you (chmod u+w) or run elsewhere",
+    errno.EPERM: "not permitted; make it writable for you (chmod u+w) or run elsewhere",
+    errno.ENOSPC: "the disk is full; free some space, then run the same command again",
+    errno.EDQUOT: "your quota is used up; free some space, then run the same command again",
+}
+
+
+def main(run: Callable[[], int | None]) -> None:
+    """Call `run` and exit with what it returns (None is 0); 2 after a PreflabError, 130 after Ctrl-C; bugs keep their traceback."""
+    telemetry.off()
+    logging.basicConfig(level=os.environ.get("PREFLAB_LOG", "WARNING"), format="%(name)s: %(message)s")
+    try:
+        status = run()
+    except PreflabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+    except OSError as error:
+        if error.errno not in _REMEDY:
+            raise
+        print(f"error: {error.filename or 'writing'}: {_REMEDY[error.errno]}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept, the same command continues", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    sys.exit(status or 0)

@@ -1,0 +1,81 @@
+"""A synthetic labeller in place of people: it picks response i with probability ∝ exp(score_i/τ).
+
+τ is set so that two such labellers agree on a given share of four-way choices, as the paper's did (appendix B).
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from preflab import classifier
+from preflab.errors import PreflabError
+from preflab.runtime import seed_for
+
+
+@dataclass(slots=True)
+class Calibration:
+    """`tau` of the labeller (0: noise-free) and of the judge; `mean`, `std` of the labeller's log-odds on reference samples."""
+
+    name: str
+    tau: float
+    agreement: float
+    judge_tau: float
+    judge_agreement: float
+    mean: float
+    std: float
+
+    def save(self, path: Path) -> None:
+        """As JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
+
+
+def load_calibration(folder: Path) -> Calibration:
+    """`labeller.json` of a comparisons folder."""
+    path = folder / "labeller.json"
+    if not path.exists():
+        raise PreflabError(f"{path}: not found; `dvc repro` (stage comparisons) writes it")
+    return Calibration(**json.loads(path.read_text()))
+
+
+def probabilities(scores: np.ndarray, tau: float) -> np.ndarray:
+    """`[comparisons, n]` choice probabilities; τ = 0 gives all weight to the highest score."""
+    if tau == 0:
+        chosen = np.zeros_like(scores)
+        chosen[np.arange(len(scores)), scores.argmax(1)] = 1.0
+        return chosen
+    weights = np.exp((scores - scores.max(1, keepdims=True)) / tau)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def agreement(scores: np.ndarray, tau: float) -> float:
+    """Expected share of comparisons on which two independent labellers choose alike: mean of Σ p²."""
+    return float((probabilities(scores, tau) ** 2).sum(1).mean())
+
+
+def calibrate(scores: np.ndarray, target: float | None) -> float:
+    """τ with `agreement(scores, τ) == target` by bisection (agreement falls as τ grows); 0 for no target."""
+    if target is None:
+        return 0.0
+    low, high = 1e-6, 1e6
+    if not agreement(scores, high) < target < agreement(scores, low):
+        raise PreflabError(
+            f"labeller.agreement={target}: out of reach; noise-free labellers agree on {agreement(scores, low):.3f} of these comparisons"
+        )
+    for _ in range(200):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if agreement(scores, middle) > target else (low, middle)
+    return float(high)
+
+
+def choose(scores: np.ndarray, tau: float, *seed: object) -> list[int]:
+    """One choice per row of `[comparisons, n]` scores, drawn with a generator seeded by `seed`."""
+    uniform = np.random.default_rng(seed_for(*seed)).random((len(scores), 1))
+    below = probabilities(scores, tau).cumsum(1) <= uniform
+    return np.minimum(below.sum(1), scores.shape[1] - 1).tolist()
+
+
+def scores(model: classifier.Classifier, texts: list[str], n: int) -> np.ndarray:
+    """`[comparisons, n]` log-odds of response texts that stand n to a comparison. The query is the same for all n."""
+    return model.score(texts).reshape(-1, n)

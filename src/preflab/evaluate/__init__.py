@@ -1,0 +1,1 @@
+"""Held-out evaluation: scores of the samples, the judge's win rates, statistics."""

@@ -1,0 +1,359 @@
+"""From cells to stage instances: equal settings and equal inputs make one instance, different ones never do.
+
+    cell  sentiment, 60k labels, offline, seed 1          cell  sentiment, 60k labels, online, seed 1
+      └ evaluate ─ ppo ─ reward sentiment-60k-1             └ evaluate ─ ppo ─ reward sentiment-1k-1
+                     └─────── comparisons sentiment-tiny ───────┘   …one instance, listed once, run once
+
+Pure functions: conf/ is composed by compose.py, files are written by cells.py.
+"""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+from preflab import config
+from preflab.errors import PreflabError
+
+Settings = dict[str, Any]
+Row = dict[str, Any]
+Graph = dict[str, set[str]]  # a stage, as DVC calls it → the stages that it reads
+
+HEX = 6  # digits of the digest that tell two instances with the same readable name apart
+
+
+class Kind(NamedTuple):
+    """`folder` of the outputs, the kinds it reads, and the axes of a grid that show in its name beside the usual ones."""
+
+    folder: str
+    upstream: list[str]
+    axes: set[str]
+
+
+_DATA = {"corpus", "model", "pretrain", "task"}
+_LABELLED = _DATA | {"labeller", "comparisons", "scale", "runtime"}
+_REWARD = _LABELLED | {"reward", "labels", "collection"}
+_POLICY = _REWARD | {"policy", "episode_scale"}
+
+KINDS: dict[str, Kind] = {
+    "fetch": Kind("data/raw", [], {"corpus"}),
+    "model": Kind("models/base", [], {"model"}),
+    "pretrain": Kind("models/base", ["fetch"], {"corpus", "pretrain"}),
+    "prepare": Kind("data/queries", ["fetch", "model"], _DATA),
+    "comparisons": Kind("data/comparisons", ["prepare", "model"], _LABELLED),
+    "reward": Kind("models/reward", ["prepare", "model", "comparisons"], _REWARD),
+    "ppo": Kind("models/policy", ["prepare", "model", "comparisons", "reward"], _POLICY),
+    "zero_shot": Kind("data/samples", ["prepare", "model", "comparisons"], _LABELLED | {"evaluation"}),
+    "evaluate": Kind(
+        "data/samples",
+        ["prepare", "model", "comparisons", "reward", "ppo", "zero_shot"],
+        _POLICY | {"evaluation"},
+    ),
+}
+USUAL = ["task", "labels", "collection", "seed"]  # the axes that every name of a cell shows
+ROW_IDS = ["prepare", "comparisons", "reward", "ppo", "zero_shot", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One cell to be: all its Hydra overrides, and those of its axes (`{"labels": "5k", "policy.lr": "1e-5"}`)."""
+
+    overrides: list[str]
+    axes: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One stage to be run once.  `at`: "" in the project's own pipeline, "sweeps/NAME/" in a sweep's."""
+
+    kind: str
+    id: str
+    at: str
+    digest: str
+    settings: Settings = field(hash=False)
+    upstream: dict[str, "Instance"] = field(hash=False)
+
+    @property
+    def out(self) -> str:
+        return f"{self.at}{KINDS[self.kind].folder}/{self.id}"
+
+    @property
+    def params(self) -> str:
+        return f"{self.at}params/{self.kind}/{self.id}.yaml"
+
+    @property
+    def stage(self) -> str:
+        """DVC's name for it."""
+        return f"{self.at}dvc.yaml:{self.kind}@{self.id}" if self.at else f"{self.kind}@{self.id}"
+
+
+class Listed(NamedTuple):
+    """An instance that some cells.yaml lists: where it is, and the folders that it reads."""
+
+    id: str
+    at: str
+    reads: dict[str, str]
+
+
+@dataclass(slots=True)
+class Grid:
+    """`cells`: what a table shows, by id; `instances`: every stage of them, by digest."""
+
+    name: str
+    scale: str
+    episode_scale: str
+    cells: dict[str, Row]
+    instances: dict[str, Instance]
+
+    def graph(self) -> Graph:
+        """DVC's name of every stage, upstream first, and the stages that it reads."""
+        stages: Graph = {"params": set()}
+        for instance in self.instances.values():
+            stages[instance.stage] = {above.stage for above in instance.upstream.values()}
+            if not instance.at:
+                stages[instance.stage].add("params")
+        return stages
+
+    def stage_of(self, cell: str) -> str:
+        """The last stage of a cell."""
+        identifier = self.cells[cell]["evaluate"]
+        return next(
+            i.stage
+            for i in self.instances.values()
+            if i.id == identifier and i.kind in ("evaluate", "zero_shot")
+        )
+
+
+def points(spec: Settings) -> list[Point]:
+    """The cells of conf/grid/NAME.yaml: the product of the axes and the rows of `include`, each with every seed."""
+    product = spec.get("product") or {}
+    rows = (
+        [dict(zip(product, values, strict=True)) for values in itertools.product(*product.values())]
+        if product
+        else []
+    )
+    rows += [dict(row) for row in spec.get("include") or []]
+    base = list(spec.get("base") or [])
+    found = []
+    for row, seed in itertools.product(rows, spec.get("seeds") or [1]):
+        axes = {key: written(value) for key, value in (row | {"seed": seed}).items()}
+        found.append(Point(base + [f"{key}={value}" for key, value in axes.items()], axes))
+    return found
+
+
+def written(value: object) -> str:
+    """A value as Hydra's command line wants it."""
+    return (
+        {None: "null", True: "true", False: "false"}.get(value, str(value))
+        if value is None or isinstance(value, bool)
+        else str(value)
+    )
+
+
+def expand(
+    name: str,
+    cells: list[Point],
+    compose: Callable[[list[str]], Settings],
+    zero_shot: bool = True,
+    at: str = "",
+    known: dict[str, Listed] | None = None,
+) -> Grid:
+    """Compose and check every cell, then name its instances; all problems of all cells at once.
+
+    `known`: what other pipelines list, by digest; an equal instance is shared, not listed again.
+    """
+    problems: list[str] = []
+    seen: dict[str, Settings] = {}
+    composed: list[tuple[Point, Settings, dict[str, Settings]]] = []
+    for point in cells:
+        try:
+            settings = compose(point.overrides)
+            composed.append((point, settings, _checked(settings, seen)))
+        except PreflabError as error:
+            problems += [line for line in str(error).split("\n") if line not in problems]
+    if problems:
+        raise PreflabError("\n       ".join(problems))
+    if not composed:
+        raise PreflabError(f"conf/grid/{name}.yaml: no cells; give it a `product`, or rows under `include`")
+    first = composed[0][1]
+    grid = Grid(name, str(first["scale"]), str(first["episode_scale"]), {}, {})
+    namer = _Namer(grid.instances, known or {}, at)
+    for point, settings, owned in composed:
+        here: dict[str, Instance] = {}
+        for kind in _order(settings):
+            upstream = {role: here[role] for role in KINDS[kind].upstream}
+            instance = namer.instance(kind, settings, owned[kind], upstream, point.axes)
+            here["model" if kind == "pretrain" else kind] = instance
+        if zero_shot:
+            reference = here["zero_shot"]
+            grid.cells.setdefault(reference.id, _row(settings, {}, here, reference=True))
+        cell = here["evaluate"].id
+        grid.cells.setdefault(cell, _row(settings, point.axes, here))
+    return grid
+
+
+def digest(kind: str, settings: Settings, upstream: dict[str, Instance]) -> str:
+    """12 hex digits of what an instance is: its kind, the settings it owns, and what it reads."""
+    identity = [kind, settings, {role: instance.digest for role, instance in sorted(upstream.items())}]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def owned(settings: Settings) -> dict[str, Settings]:
+    """The settings that each kind of stage owns: exactly the fields of its schema, so that nothing else makes it stale."""
+    task, labels, collection = settings["task"], settings["labels"], settings["collection"]
+    known_reward, runtime, seed = labels["known_reward"], settings["runtime"], settings["seed"]
+    online = None
+    if collection["online"] and not known_reward:
+        online = {
+            "num_train": labels["num_train"],
+            "num_initial": collection["initial"]["num"],
+            "retrainings": collection["retrainings"],
+            "validation_share": collection["validation_share"],
+            "reward": settings["reward"],
+        }
+    evaluation = {"task": task, "evaluation": settings["evaluation"], "runtime": runtime}
+    return {
+        "fetch": {"corpus": settings["corpus"]},
+        "model": {"model": settings["model"]},
+        "pretrain": {"corpus": settings["corpus"], "pretrain": settings["pretrain"]},
+        "prepare": {
+            "corpus": settings["corpus"],
+            "query": {key: task[key] for key in ("query_length", "start_text", "end_text")},
+        },
+        "comparisons": {
+            "task": task,
+            "labeller": settings["labeller"],
+            "comparisons": settings["comparisons"],
+            "runtime": runtime,
+        },
+        "reward": {
+            "task": task,
+            "initial": {"name": labels["name"], "num": 0} if known_reward else collection["initial"],
+            "known_reward": known_reward,
+            "reward": settings["reward"],
+            "runtime": runtime,
+            "seed": 1
+            if known_reward
+            else seed,  # a known reward has nothing random: one instance for all seeds
+        },
+        "ppo": {
+            "task": task,
+            "policy": settings["policy"],
+            "online": online,
+            "runtime": runtime,
+            "seed": seed,
+        },
+        "zero_shot": evaluation,
+        "evaluate": evaluation,
+    }
+
+
+def _order(settings: Settings) -> list[str]:
+    """The kinds that a cell needs, upstream first: its base model is either fetched or pretrained here."""
+    skipped = "model" if settings["model"]["source"] == "pretrain" else "pretrain"
+    return [kind for kind in KINDS if kind != skipped]
+
+
+def _checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Settings]:
+    """`owned` as typed values (an int given for a float is that float); every problem of the cell in one error.
+
+    `seen`: what was checked for another cell already.
+    """
+    problems: list[str] = []
+    typed: dict[str, Settings] = {}
+    everything = owned(settings)
+    for kind in _order(settings):
+        key = json.dumps([kind, everything[kind]], sort_keys=True)
+        try:
+            if key not in seen:
+                seen[key] = asdict(config.parse(kind, everything[kind], "conf"))
+            typed[kind] = seen[key]
+        except PreflabError as error:
+            found = str(error).removeprefix("conf: ").split("; ")
+            problems += [problem for problem in found if problem not in problems]
+    if problems:
+        raise PreflabError("\n".join(problems))
+    return typed
+
+
+def _row(settings: Settings, axes: dict[str, str], here: dict[str, Instance], reference: bool = False) -> Row:
+    """What a table says about a cell; a reference (zero-shot) has no labels, no collection and no policy."""
+    labels, policy, labeller = settings["labels"], settings["policy"], settings["labeller"]
+    adaptive = policy["adaptive_kl"]
+    row: Row = {"task": settings["task"]["name"], "model": settings["model"]["name"]}
+    if reference:
+        row |= {
+            "labels": None,
+            "collection": None,
+            "seed": None,
+            "num_train": 0,
+            "episodes": 0,
+            "kl_target": None,
+        }
+    else:
+        collection = "offline" if labels["known_reward"] else settings["collection"]["name"]
+        row |= {"labels": labels["name"], "collection": collection, "seed": settings["seed"]}
+        row |= {"num_train": labels["num_train"], "episodes": policy["episodes"]}
+        row |= {"kl_target": adaptive["target"] if adaptive else None}
+    row |= {"labeller": labeller["name"], "agreement": labeller["agreement"], "synthetic": True}
+    row |= {"overrides": {key: value for key, value in axes.items() if key not in USUAL}}
+    ids = {kind: here[kind] for kind in ROW_IDS if not (reference and kind in ("reward", "ppo"))}
+    if reference:
+        ids["evaluate"] = here["zero_shot"]
+    row |= {kind: instance.id for kind, instance in ids.items()}
+    elsewhere = {kind: instance.at for kind, instance in ids.items() if instance.at}
+    return row | ({"at": elsewhere} if elsewhere else {})
+
+
+class _Namer:
+    """Gives each instance its id; a digest seen before is the same instance."""
+
+    def __init__(self, instances: dict[str, Instance], known: dict[str, Listed], at: str) -> None:
+        self.instances, self.known, self.at = instances, known, at
+        self.taken: set[tuple[str, str]] = set()  # (folder, id): two kinds may write to one folder
+        self.theirs = {listed.id for listed in known.values()}
+
+    def instance(
+        self,
+        kind: str,
+        settings: Settings,
+        own: Settings,
+        upstream: dict[str, Instance],
+        axes: dict[str, str],
+    ) -> Instance:
+        key = digest(kind, own, upstream)
+        if key in self.instances:
+            return self.instances[key]
+        name, at = _name(kind, settings, own, axes), self.at
+        theirs = self.known.get(key)
+        if theirs and theirs.reads == {role: above.out for role, above in upstream.items()}:
+            name, at = theirs.id, theirs.at
+        elif (KINDS[kind].folder, name) in self.taken or name in self.theirs:
+            name = f"{name}-{key[:HEX]}"
+        self.taken.add((KINDS[kind].folder, name))
+        self.instances[key] = Instance(kind, name, at, key, own, upstream)
+        return self.instances[key]
+
+
+def _name(kind: str, settings: Settings, own: Settings, axes: dict[str, str]) -> str:
+    """`sentiment-5k-offline-target4-1`: what the paper's tables call it, then other axes of the grid, then the seed."""
+    task, model, labels = (settings[group]["name"] for group in ("task", "model", "labels"))
+    mock = settings["labels"]["known_reward"]
+    seed = [str(settings["seed"])]
+    parts, last = {
+        "fetch": ([settings["corpus"]["name"]], []),
+        "model": ([model], []),
+        "pretrain": ([settings["pretrain"]["name"]], []),
+        "prepare": ([task, model], []),
+        "comparisons": ([task, model], []),
+        "zero_shot": ([task, "zero-shot"], []),
+        "reward": ([task, "mock"], []) if mock else ([task, own.get("initial", {}).get("name")], seed),
+    }.get(kind) or ([task, labels] + ([] if mock else [settings["collection"]["name"]]), seed)
+    for key, value in axes.items():
+        if key not in USUAL and key.split(".")[0] in KINDS[kind].axes:
+            text = f"{key.rpartition('.')[2]}{value}" if "." in key else value
+            parts = parts if text in parts else [*parts, text]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts + last))

@@ -1,0 +1,243 @@
+"""PPO as the paper runs it (§2.2; released train_policy.py): the arithmetic as pure functions, then one long loop.
+
+Per-token KL penalty against the reference on every response token, the score on the last one; rewards whitened without
+moving their mean; GAE; clipped policy and value losses; an adaptive (or fixed) KL coefficient.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from preflab import checkpoint, models, optim, rollout, runtime
+from preflab.config import AdaptiveKL, PolicyStage
+from preflab.errors import PreflabError
+
+
+class Reward(Protocol):
+    """What the policy is trained on: scores `[batch]` of left-padded queries and truncated responses."""
+
+    def __call__(self, queries: Tensor, responses: Tensor) -> Tensor: ...
+
+
+# --- arithmetic -------------------------------------------------------------------------------------------------------
+
+
+def whiten(x: Tensor, shift_mean: bool) -> Tensor:
+    """(x − mean)/√(var + 1e-8) over all entries, biased variance; the mean is added back unless `shift_mean`.
+
+    Released utils/core.py:336-341.
+    """
+    mean = x.mean()
+    white = (x - mean) * torch.rsqrt(x.var(correction=0) + 1e-8)
+    return white if shift_mean else white + mean
+
+
+def token_rewards(logprobs: Tensor, reference_logprobs: Tensor, score: Tensor, kl_coef: float) -> Tensor:
+    """`[batch, response]`: −β(log π − log ρ) at every token, plus the score at the last (train_policy.py:149-154)."""
+    rewards = -kl_coef * (logprobs - reference_logprobs)
+    rewards[:, -1] += score
+    return rewards
+
+
+class Advantages(NamedTuple):
+    """Both `[batch, response]`; `returns` are advantages + values, before any whitening."""
+
+    advantages: Tensor
+    returns: Tensor
+
+
+def gae(rewards: Tensor, values: Tensor, gamma: float, lam: float) -> Advantages:
+    """Generalised advantages: δ_t = r_t + γV_{t+1} − V_t, A_t = δ_t + γλA_{t+1}, with V = 0 after the last token."""
+    following = torch.zeros_like(rewards[:, 0])
+    next_value = torch.zeros_like(rewards[:, 0])
+    columns = []
+    for t in reversed(range(rewards.shape[1])):
+        delta = rewards[:, t] + gamma * next_value - values[:, t]
+        following = delta + gamma * lam * following
+        next_value = values[:, t]
+        columns.append(following)
+    advantages = torch.stack(columns[::-1], 1)
+    return Advantages(advantages, advantages + values)
+
+
+class Losses(NamedTuple):
+    """`total` = policy + vf_coef · value; the rest is for the log."""
+
+    total: Tensor
+    policy: Tensor
+    value: Tensor
+    approxkl: Tensor
+    clipfrac: Tensor
+
+
+def losses(
+    logprobs: Tensor,
+    values: Tensor,
+    old_logprobs: Tensor,
+    old_values: Tensor,
+    advantages: Tensor,
+    returns: Tensor,
+    cliprange: float,
+    cliprange_value: float,
+    vf_coef: float,
+) -> Losses:
+    """Clipped PPO losses, means over all tokens without a mask (train_policy.py:343-371). All `[batch, response]`."""
+    clipped_values = old_values + (values - old_values).clamp(-cliprange_value, cliprange_value)
+    value = 0.5 * torch.maximum((values - returns) ** 2, (clipped_values - returns) ** 2).mean()
+    ratio = (logprobs - old_logprobs).exp()
+    unclipped = -advantages * ratio
+    clipped = -advantages * ratio.clamp(1 - cliprange, 1 + cliprange)
+    policy = torch.maximum(unclipped, clipped).mean()
+    with torch.no_grad():
+        approxkl = 0.5 * ((logprobs - old_logprobs) ** 2).mean()
+        clipfrac = (clipped > unclipped).float().mean()
+    return Losses(policy + vf_coef * value, policy, value, approxkl, clipfrac)
+
+
+def next_kl_coef(kl_coef: float, kl: float, batch_size: int, adaptive: AdaptiveKL | None) -> float:
+    """β·(1 + clip(KL/target − 1, ±0.2)·batch/horizon); unchanged without `adaptive` (train_policy.py:105-124)."""
+    if adaptive is None:
+        return kl_coef
+    error = min(max(kl / adaptive.target - 1, -0.2), 0.2)
+    return kl_coef * (1 + error * batch_size / adaptive.horizon)
+
+
+def task_scores(score: Reward, queries: Tensor, responses: Tensor, end_id: int, cfg: PolicyStage, pad_id: int) -> Tensor:
+    """`[batch]`: the reward of each truncated response, or the fixed penalty where the end token is missing."""
+    truncated = models.truncate(responses, end_id, cfg.task.truncate_after, pad_id)
+    ended = models.has_end(responses, end_id, cfg.task.truncate_after)
+    return torch.where(ended, score(queries, truncated), cfg.task.penalty)
+
+
+def query_batches(count: int, batch_size: int, seed: int, update: int) -> list[int]:
+    """Row numbers of the queries of one update: one shuffle of all queries after another, forever, a batch at a time.
+
+    A function of the update, so that a resumed run reads on where it stopped.
+    """
+    rows: list[int] = []
+    position = update * batch_size
+    while len(rows) < batch_size:
+        epoch, offset = divmod(position + len(rows), count)
+        order = torch.randperm(count, generator=runtime.generator("cpu", seed, "ppo queries", epoch))
+        rows += order[offset : offset + batch_size - len(rows)].tolist()
+    return rows
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------------
+
+
+class Hooks(NamedTuple):
+    """What a run calls out to. `before_update(update, policy)` collects labels online; `log(update, row)` records."""
+
+    reward: Callable[[], Reward]
+    true_reward: Reward
+    before_update: Callable[[int, models.Policy], dict[str, float]]
+    log: Callable[[dict[str, float], int], None]
+    save_state: Callable[[], tuple[checkpoint.Tensors, dict[str, Any]]]
+    load_state: Callable[[checkpoint.Tensors, dict[str, Any]], None]
+
+
+class Result(NamedTuple):
+    """The trained policy and one row per update."""
+
+    policy: models.Policy
+    curve: list[dict[str, float]]
+
+
+def train(
+    cfg: PolicyStage, reference: Any, policy: models.Policy, queries: Tensor, end_id: int, pad_id: int, hooks: Hooks, folder: Path
+) -> Result:
+    """Train `policy` against the frozen `reference` on left-padded train `queries` `[rows, query]`.
+
+    Resumes from a checkpoint in `folder`; a loss or KL that is not finite stops the run and keeps the last good one.
+    """
+    ppo, length, temperature = cfg.policy, cfg.task.response_length, cfg.task.temperature
+    updates = ppo.episodes // ppo.batch_size
+    optimizer = optim.build(ppo.adam, policy.parameters(), ppo.lr, ppo.adam_eps)
+    kl_coef, first, curve = ppo.kl_coef, 0, []
+    saved = checkpoint.load(folder)
+    if saved is not None:
+        first, kl_coef, curve = saved.step, saved.state["kl_coef"], saved.state["curve"]
+        policy.load_state_dict({k[7:]: v for k, v in saved.tensors.items() if k.startswith("policy.")}, strict=False)
+        checkpoint.unpack("optimizer", optimizer, saved.tensors)
+        if isinstance(optimizer, optim.TFAdam):
+            optimizer.taken = saved.state["taken"]
+        hooks.load_state(saved.tensors, saved.state["hooks"])
+    keep = checkpoint.Every(seconds=60)
+    with runtime.progress(updates, "ppo", unit="update", done=first) as bar:
+        for update in range(first, updates):
+            lr = optim.set_lr(optimizer, ppo.lr, update, updates)
+            collected = hooks.before_update(update, policy)
+            rows = torch.tensor(query_batches(len(queries), ppo.batch_size, cfg.seed, update), device=queries.device)
+            with torch.no_grad():
+                generator = runtime.generator(queries.device, cfg.seed, "rollout", update)
+                ro = rollout.sample(policy.lm, queries[rows], length, temperature, pad_id, generator, policy.value_head)
+                reference_logprobs = models.response_logprobs(reference, ro.tokens, length, temperature, pad_id)
+                score = task_scores(hooks.reward(), queries[rows], ro.responses, end_id, cfg, pad_id)
+                true = hooks.true_reward(queries[rows], models.truncate(ro.responses, end_id, cfg.task.truncate_after, pad_id))
+                kl = (ro.logprobs - reference_logprobs).sum(1).mean().item()
+                rewards = token_rewards(ro.logprobs, reference_logprobs, score, kl_coef)
+            stats = []
+            for minibatch in minibatches(ppo.batch_size, ppo.nminibatches, ppo.epochs, cfg.seed, update):
+                loss = step(cfg, policy, optimizer, ro, rewards, minibatch.to(queries.device), pad_id)
+                stats.append(torch.stack([x.detach() for x in loss]))
+            total, policy_loss, value_loss, approxkl, clipfrac = torch.stack(stats).mean(0).tolist()
+            if not (math.isfinite(total) and math.isfinite(kl)):
+                raise PreflabError(
+                    f"policy.lr={ppo.lr}: loss {total}, KL {kl} at update {update} of {updates}; the last good checkpoint is in "
+                    f"{folder}; lower the learning rate or raise policy.kl_coef"
+                )
+            row = {
+                "update": update, "episode": (update + 1) * ppo.batch_size, "score": score.mean().item(),
+                "true_reward": true.mean().item(), "kl": kl, "kl_coef": kl_coef, "entropy": ro.entropy.sum(1).mean().item(),
+                "policy_loss": policy_loss, "value_loss": value_loss, "approxkl": approxkl, "clipfrac": clipfrac,
+                "ended": models.has_end(ro.responses, end_id, cfg.task.truncate_after).float().mean().item(), "lr": lr,
+                "labels": collected.get("labels", 0.0),
+            }  # fmt: skip
+            curve.append(row)
+            hooks.log({**row, **collected}, update)
+            kl_coef = next_kl_coef(kl_coef, kl, ppo.batch_size, ppo.adaptive_kl)
+            bar.set_postfix(score=f"{row['score']:.2f}", kl=f"{kl:.2f}")
+            bar.update()
+            if keep.due():
+                tensors, state = hooks.save_state()
+                tensors |= {f"policy.{k}": v for k, v in policy.named_parameters()} | checkpoint.pack("optimizer", optimizer)
+                taken = getattr(optimizer, "taken", 0)
+                checkpoint.save(folder, update + 1, tensors, {"kl_coef": kl_coef, "curve": curve, "taken": taken, "hooks": state})
+    return Result(policy, curve)
+
+
+def minibatches(batch_size: int, count: int, epochs: int, seed: int, update: int) -> Iterator[Tensor]:
+    """`epochs` times a fresh permutation of the batch, in `count` equal parts: `[batch/count]` row numbers."""
+    generator = runtime.generator("cpu", seed, "minibatches", update)
+    for _ in range(epochs):
+        yield from torch.randperm(batch_size, generator=generator).split(batch_size // count)
+
+
+def step(
+    cfg: PolicyStage,
+    policy: models.Policy,
+    optimizer: torch.optim.Optimizer,
+    ro: rollout.Rollout,
+    rewards: Tensor,
+    rows: Tensor,
+    pad_id: int,
+) -> Losses:
+    """One gradient step on the episodes `rows`; whitening is per minibatch (train_policy.py:324-338)."""
+    assert ro.values is not None
+    ppo = cfg.policy
+    minibatch_rewards = whiten(rewards[rows], shift_mean=False) if ppo.whiten_rewards else rewards[rows]
+    estimate = gae(minibatch_rewards, ro.values[rows], ppo.gamma, ppo.lam)
+    logprobs, values = policy.evaluate(ro.tokens[rows], cfg.task.response_length, cfg.task.temperature, pad_id)
+    loss = losses(
+        logprobs, values, ro.logprobs[rows], ro.values[rows], whiten(estimate.advantages, shift_mean=True), estimate.returns,
+        ppo.cliprange, ppo.cliprange_value, ppo.vf_coef,
+    )  # fmt: skip
+    optimizer.zero_grad()
+    loss.total.backward()
+    optimizer.step()
+    return loss

@@ -1,0 +1,106 @@
+"""Queries as the original cuts them, from disjoint documents, and the two sentiment classifiers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from preflab import classifier, corpora, models
+from preflab.config import PrepareStage, Query
+from preflab.errors import PreflabError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+def window(tokens: list[int], length: int, start: int | None, end: int | None) -> list[int] | None:
+    """The query in one text: from behind the first `start`, at most `length` tokens, through the last `end` in there.
+
+    None if the text has no such window (released language/datasets.py:49-64).
+
+        It | was | . | I | saw | it | . | We | left | .          length 5, start = end = "."
+                       └──── query ────┘
+    """
+    if start is not None:
+        if start not in tokens[:-1]:
+            return None
+        tokens = tokens[tokens.index(start) + 1 :]
+    tokens = tokens[:length]
+    if end is not None:
+        if end not in tokens:
+            return None
+        tokens = tokens[: len(tokens) - tokens[::-1].index(end)]
+    return tokens or None
+
+
+def queries(texts: list[str], tokenizer: "Tokenizer", query: Query, pad_id: int) -> list[tuple[str, list[int]]]:
+    """`(text, tokens)` for every text with a window; tokens padded on the right to `query_length`."""
+    start = models.token_id(tokenizer, query.start_text) if query.start_text else None
+    end = models.token_id(tokenizer, query.end_text) if query.end_text else None
+    found = []
+    for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
+        tokens = window(encoding.ids, query.query_length, start, end)
+        if tokens is not None:
+            padded = tokens + [pad_id] * (query.query_length - len(tokens))
+            found.append((tokenizer.decode(tokens), padded))
+    return found
+
+
+def run(cfg: PrepareStage, corpus: Path, model: Path, out: Path) -> dict[str, float]:
+    """Write `{train,validation,test}.parquet` and `classifiers/`; returns the metrics."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    context = models.context_length(model)
+    if cfg.query.query_length >= context:
+        raise PreflabError(
+            f"task.query_length={cfg.query.query_length}: the model in {model} has a context of {context} tokens; "
+            "queries and responses must fit into it"
+        )
+    documents = corpora.unique(corpora.read(cfg.corpus.reader, corpus / "corpus.whl"))
+    tokenizer = models.load_tokenizer(model)
+    metrics: dict[str, float] = {"documents": len(documents)}
+    out.mkdir(parents=True, exist_ok=True)
+    for split in corpora.SPLITS:
+        texts = [d.text for d in documents if d.source in cfg.corpus.query_sources and corpora.split_of(d.text) == split]
+        rows = queries(texts, tokenizer, cfg.query, models.pad_id(model))
+        if not rows:
+            raise PreflabError(
+                f"{corpus}: none of the {len(texts)} {split} texts has a query that starts after {cfg.query.start_text!r} and ends "
+                f"with {cfg.query.end_text!r} within {cfg.query.query_length} tokens; set task.start_text=null "
+                "task.end_text=null, a longer task.query_length, or another corpus"
+            )
+        table = {"text": [t for t, _ in rows], "tokens": [t for _, t in rows], "reference": pa.nulls(len(rows), pa.string())}
+        pq.write_table(pa.table(table), out / f"{split}.parquet")
+        metrics[f"queries_{split}"] = len(rows)
+    return {**metrics, **train_classifiers(documents, out / "classifiers")}
+
+
+def train_classifiers(documents: list[corpora.Document], out: Path) -> dict[str, float]:
+    """`labeller` and `judge`, each on its half of the labelled train documents; accuracies on the test documents."""
+    labelled = [d for d in documents if d.label is not None]
+    test = [d for d in labelled if corpora.split_of(d.text) == "test"]
+    metrics = {}
+    for half in ("labeller", "judge"):
+        train = [d for d in labelled if corpora.split_of(d.text) == "train" and corpora.half_of(d.text) == half]
+        model = classifier.train([d.text for d in train], [int(d.label or 0) for d in train])
+        model.save(out, half)
+        metrics[f"{half}_documents"] = float(len(train))
+        for source in sorted({d.source for d in test}):
+            of = [d for d in test if d.source == source]
+            accuracy = model.accuracy([d.text for d in of], [int(d.label or 0) for d in of])
+            metrics[f"{half}_accuracy_{source}"] = round(accuracy, 4)
+    return metrics
+
+
+def load_queries(folder: Path, split: str) -> list[list[int]]:
+    """The padded token rows of one split."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(folder / f"{split}.parquet", columns=["tokens"])["tokens"].to_pylist()
+
+
+def load_texts(folder: Path, split: str) -> list[tuple[str, str | None]]:
+    """`(query text, reference response or None)` of one split, in its order."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(folder / f"{split}.parquet", columns=["text", "reference"])
+    return list(zip(table["text"].to_pylist(), table["reference"].to_pylist(), strict=True))

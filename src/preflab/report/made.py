@@ -1,0 +1,114 @@
+"""How the report was made: wall times, versions, and what every cell leads back to."""
+
+from preflab.grid import ROW_IDS
+from preflab.report import captions
+from preflab.report.load import Cell, Grid, Record
+from preflab.report.table import Column, Row, Table, Value
+
+CACHED = "restored from cache"
+
+
+def instances(grid: Grid) -> dict[tuple[str, str], tuple[Record | None, tuple[str, ...]]]:
+    """(stage, instance id) -> its run record (None if restored from the cache) and the cells that use it."""
+    found: dict[tuple[str, str], tuple[Record | None, tuple[str, ...]]] = {}
+    for kind in ROW_IDS:
+        for cell in grid.cells:
+            if instance := cell.instance(kind):
+                record, users = found.get((kind, instance), (cell.runs.get(kind), ()))
+                found[kind, instance] = (record, (*users, cell.id))
+    return found
+
+
+def stages(grid: Grid) -> Table:
+    """Wall time of each kind of stage over its instances."""
+    every = instances(grid)
+    named = [(kind, [found for (stage, _), found in every.items() if stage == kind]) for kind in ROW_IDS]
+    rows = [_wall(kind, found) for kind, found in [*named, ("total", list(every.values()))] if found]
+    columns = (
+        Column("stage", "stage"),
+        Column("instances", "instances", "number", 0),
+        Column("cached", CACHED, "number", 0),
+        Column("wall", "wall time, s", "number", 1),
+        Column("longest", "longest, s", "number", 1),
+    )
+    notes = ("Sum over the records of the instances; one without a record was restored from the cache.",)
+    return Table(
+        "stages",
+        f"Wall time. {captions.caption_mark(grid)}",
+        columns,
+        tuple(rows),
+        captions.references(grid),
+        notes,
+    )
+
+
+def _wall(name: str, found: list[tuple[Record | None, tuple[str, ...]]]) -> Row:
+    walls = [record["wall_s"] for record, _ in found if record]
+    values: dict[str, Value] = {"stage": name, "instances": len(found), "cached": len(found) - len(walls)}
+    values |= {"wall": sum(walls) if walls else None, "longest": max(walls, default=None)}
+    return Row(values, tuple(dict.fromkeys(cell for _, cells in found for cell in cells)))
+
+
+def provenance(grid: Grid) -> Table:
+    """Every stage instance: its users, its MLflow run, the commit, its settings, the md5 of what it read."""
+    rows = []
+    for (kind, instance), (record, cells) in instances(grid).items():
+        values: dict[str, Value] = {"stage": kind, "instance": instance, "run": CACHED}
+        if record:
+            inputs = "; ".join(f"{path} {md5}" for path, md5 in sorted(record["inputs"].items()))
+            values |= {"run": record["run_id"] or "not in MLflow", "commit": commit(record)}
+            values |= {"params": record["params_sha256"], "inputs": inputs}
+            values |= {"started": record["started"], "wall": record["wall_s"]}
+        rows.append(Row(values, cells))
+    columns = (
+        Column("stage", "stage"),
+        Column("instance", "instance"),
+        Column("run", "MLflow run"),
+        Column("commit", "git commit"),
+        Column("params", "sha256 of its params file"),
+        Column("inputs", "md5 of its inputs"),
+        Column("started", "started"),
+        Column("wall", "wall time, s", "number", 1),
+    )
+    title = f"Provenance of every number. {captions.caption_mark(grid)}"
+    return Table("provenance", title, columns, tuple(rows), captions.references(grid))
+
+
+def lineage(cell: Cell, grid: Grid) -> list[tuple[str, str, Record | None]]:
+    """(stage, instance, record) of one cell, upstream first."""
+    return [(*stage, record) for stage, (record, users) in instances(grid).items() if cell.id in users]
+
+
+def commit(record: Record) -> str:
+    """The commit that a stage ran at, and whether its code or settings differed from it."""
+    return f"{record['git_commit']}{' (with uncommitted changes)' if record['dirty'] else ''}"
+
+
+def facts(grid: Grid) -> list[tuple[str, str]]:
+    """What a reader needs to know about the run, as pairs of a name and a sentence."""
+    records = [record for record, _ in instances(grid).values() if record]
+    labels = {captions.labels_text(grid, cell) for cell in grid.cells if cell.row["num_train"]}
+    episodes = sorted({cell.row["episodes"] for cell in grid.cells if cell.row["episodes"]})
+    seeds = sorted({cell.row["seed"] for cell in grid.cells if not cell.is_zero_shot})
+    sources = ", ".join(sorted({captions.source_text(cell) for cell in grid.cells}))
+    wall = sum(record["wall_s"] for record in records)
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        for package, version in record["versions"].items():
+            versions.setdefault(package, set()).add(version)
+    packages = [f"{name} {' and '.join(sorted(found))}" for name, found in sorted(versions.items())]
+    devices = sorted({f"{record['device']}, {record['cpu_threads']} CPU threads" for record in records})
+    commits = sorted({commit(record) for record in records})
+    return [
+        ("Grid", grid.name),
+        ("Scale", f"label budgets × {grid.scale}, episode budgets × {grid.episode_scale} of the paper's"),
+        ("Labels", ", ".join(sorted(labels)) or "none"),
+        ("Labels are from", f"{sources} ({captions.labellers(grid)})"),
+        ("Episodes", ", ".join(f"{count:,}" for count in episodes) or "none"),
+        ("Models", ", ".join(sorted({cell.row["model"] for cell in grid.cells}))),
+        ("Seeds", ", ".join(map(str, seeds)) or "none"),
+        ("Device", "; ".join(devices) or CACHED),
+        ("Versions", ", ".join(packages) or CACHED),
+        ("Git commit", ", ".join(commits) or CACHED),
+        ("Wall time", f"{wall / 60:.1f} minutes, summed over {len(records)} executed stages"),
+    ]

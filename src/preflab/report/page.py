@@ -1,0 +1,248 @@
+"""Writes the report: index.md, a self-contained index.html, samples.md, report.json, tables/ and figures/."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from preflab.report import captions, compare, figures, made, tables
+from preflab.report import claims as claims_
+from preflab.report.claims import FAILS, HOLDS, Claim
+from preflab.report.compare import Family
+from preflab.report.figures import Figure
+from preflab.report.load import Cell, Grid
+from preflab.report.table import Table
+
+TITLE = "Fine-Tuning Language Models from Human Preferences"
+SAMPLES = 20  # contexts on the page of samples: the first ones, not the best
+TONES = {HOLDS: "holds", FAILS: "fails"}  # of the colours of the page; the rest is open
+
+
+class Report(NamedTuple):
+    """Everything that is printed."""
+
+    grid: Grid
+    claims: list[Claim]
+    results: list[Table]  # tables of results, then of the claims' checks
+    making: list[Table]  # wall times and provenance
+    figures: list[Figure]
+
+
+def build(grid: Grid, claims: Path) -> Report:
+    """Compute everything once; the files are only forms of it."""
+    results = tables.all_tables(grid)
+    decided = claims_.decide(claims, grid)
+    results.append(claims_.table(grid, decided))
+    return Report(
+        grid,
+        decided,
+        results,
+        [made.stages(grid), made.provenance(grid)],
+        figures.all_figures(grid, results[0]),
+    )
+
+
+def write(report: Report, out: Path) -> list[Path]:
+    """Write the report below `out` and return its files; tables and figures of an earlier one are removed."""
+    for name in ("tables", "figures"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    files = {
+        "index.md": markdown(report),
+        "index.html": page(report),
+        "samples.md": samples_markdown(report.grid),
+    }
+    files["report.json"] = json.dumps(summary(report), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    for table in report.results + report.making:
+        files[f"tables/{table.label}.csv"] = table.csv()
+        files[f"tables/{table.label}.tex"] = table.latex()
+    for figure in report.figures:
+        files[f"figures/{figure.label}.svg"] = figure.svg
+    for name, text in files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return [out / name for name in files]
+
+
+def markdown(report: Report) -> str:
+    """index.md."""
+    lines = [f"# {TITLE}: the grid `{report.grid.name}`", "", warning(report.grid), "", "## Verdicts", ""]
+    for claim in decided(report):
+        lines.append(f"* **{claim.verdict}**: {claim.text}. In the paper: {claim.paper}.")
+        lines += [f"  * {check_text(check)}" for check in claim.checks]
+    lines += ["", "## Figures", ""]
+    lines += [
+        f"![{figure.alt}](figures/{figure.label}.svg)\n\n*{figure.caption}*\n" for figure in report.figures
+    ]
+    lines += ["## Tables", ""]
+    lines += [f'<a id="{table.label}"></a>\n\n{table.markdown()}' for table in report.results]
+    lines += [
+        "## Samples",
+        "",
+        f"[{SAMPLES} contexts side by side](samples.md).",
+        "",
+        "## How this was made",
+        "",
+    ]
+    lines += [f"* {name}: {text}" for name, text in made.facts(report.grid)]
+    lines += ["", report.making[0].markdown(), "## Provenance", "", PROVENANCE, ""]
+    for cell in report.grid.cells:
+        number = captions.references(report.grid)[cell.id]
+        lines += [f'<a id="cell-{number}"></a>**{number}. {cell.id}** ({captions.source_text(cell)})', ""]
+        for kind, instance, record in made.lineage(cell, report.grid):
+            lines.append(f"* {kind} `{instance}`: {origin(record)}")
+            inputs = sorted(record["inputs"].items()) if record else []
+            lines += [f"  * input `{path}`, md5 `{md5}`" for path, md5 in inputs]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+PROVENANCE = (
+    "Every number above names its cells by number; here is what each cell leads back to. The same as one "
+    "table: [tables/provenance.csv](tables/provenance.csv)."
+)
+
+
+def page(report: Report) -> str:
+    """index.html: styles and figures inside, no network."""
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("preflab.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    by_label = {table.label: table.html() for table in report.results + report.making}
+    return environment.get_template("page.html.j2").render(
+        title=TITLE,
+        grid=report.grid,
+        warning=warning(report.grid),
+        claims=[
+            (claim, TONES.get(claim.verdict, "open"), [check_text(check) for check in claim.checks])
+            for claim in decided(report)
+        ],
+        tables=by_label,
+        figures={figure.label: (figure, inline(figure.svg)) for figure in report.figures},
+        samples=samples(report.grid),
+        facts=made.facts(report.grid),
+        cells=[
+            (cell, captions.source_text(cell), made.lineage(cell, report.grid)) for cell in report.grid.cells
+        ],
+        origin=origin,
+    )
+
+
+def summary(report: Report) -> dict[str, Any]:
+    """report.json: verdicts and every table as it is printed, for programs."""
+    return {
+        "grid": {
+            "name": report.grid.name,
+            "scale": report.grid.scale,
+            "episode_scale": report.grid.episode_scale,
+        },
+        "synthetic_labels": report.grid.synthetic,
+        "claims": {claim.key: claim.verdict for claim in decided(report)},
+        "tables": {
+            table.label: [
+                dict(zip([column.key for column in table.columns], texts, strict=True))
+                | {"cells": list(row.cells)}
+                for texts, row in table.shown()
+            ]
+            for table in report.results
+        },
+    }
+
+
+def decided(report: Report) -> list[Claim]:
+    """The claims on which the grid has anything to say."""
+    return [claim for claim in report.claims if claim.checks]
+
+
+def check_text(check: claims_.Check) -> str:
+    """`judge prefers 5k offline to zero-shot: 91.2 [88.0, 94.1] % of contexts, must be above 70: holds`."""
+    mean, low, high = (f"{end:.{check.unit.decimals}f}" for end in check.interval)
+    return f"{check.text}: {mean} [{low}, {high}] {check.unit.name}, must be {check.region}: {check.verdict}"
+
+
+def warning(grid: Grid) -> str:
+    """The first paragraph: what these numbers are not."""
+    labels = "synthetic labeller" if grid.synthetic else "file of people's choices"
+    return (
+        f"Every label here comes from a {labels} and every preference from a synthetic judge; in the paper "
+        f"both come from people. Budgets are the paper's times {grid.scale} (labels) and "
+        f"{grid.episode_scale} (episodes), and the model is far smaller: compare directions and shares, not "
+        "absolute values."
+    )
+
+
+def origin(record: dict[str, Any] | None) -> str:
+    """Where one stage's output comes from."""
+    if record is None:
+        return made.CACHED
+    run = f"MLflow run {record['run_id']}" if record["run_id"] else "not in MLflow"
+    return f"{run}, commit {made.commit(record)}, params sha256 {record['params_sha256'][:12]}"
+
+
+class Sample(NamedTuple):
+    """One context: its query, and for each policy its name, its response and that response's scores."""
+
+    query: str
+    responses: list[tuple[str, str, str]]
+
+
+def samples(grid: Grid) -> list[Sample]:
+    """The first SAMPLES contexts of each family, all its policies side by side (their first seed)."""
+    found = []
+    for family in compare.families(grid):
+        for context in compare.common_contexts(family)[:SAMPLES]:
+            responses = [(arm.name, *_response(arm.first, context)) for arm in family.arms]
+            found.append(Sample(str(_of(family.arms[0].first, "query", context)), responses))
+    return found
+
+
+def _response(cell: Cell, context: int) -> tuple[str, str]:
+    scores = ", ".join(f"{name} {_of(cell, name, context):+.1f}" for name in ("labeller", "judge"))
+    return str(_of(cell, "response", context)), scores
+
+
+def _of(cell: Cell, column: str, context: int) -> Any:
+    return cell.samples[column][cell.samples["context"].index(context)]
+
+
+def samples_markdown(grid: Grid) -> str:
+    """samples.md: a row for each context, a column for each policy."""
+    lines = [f"# Samples of the grid `{grid.name}`", "", warning(grid), "", _samples_note(), ""]
+    for family in compare.families(grid):
+        lines += _samples_table(family)
+    return "\n".join(lines)
+
+
+def _samples_note() -> str:
+    return (
+        f"The first {SAMPLES} test contexts, not chosen; first seed of each policy. "
+        "In brackets the labeller's score in standard deviations of the reference."
+    )
+
+
+def _samples_table(family: Family) -> list[str]:
+    heads = ["query", *(arm.name for arm in family.arms)]
+    lines = [f"## {family.name}", "", "| " + " | ".join(heads) + " |", "|" + " :-- |" * len(heads)]
+    for context in compare.common_contexts(family)[:SAMPLES]:
+        texts = [str(_of(family.arms[0].first, "query", context))]
+        for arm in family.arms:
+            texts.append(
+                f"{_of(arm.first, 'response', context)} ({_of(arm.first, 'labeller', context):+.1f})"
+            )
+        lines.append("| " + " | ".join(_one_line(text) for text in texts) + " |")
+    return [*lines, ""]
+
+
+def _one_line(text: str) -> str:
+    """Model text inside a Markdown table: no line breaks, no pipes, no markup."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    for character in "\\|*_`[]":
+        text = text.replace(character, "\\" + character)
+    return text
+
+
+def inline(svg: str) -> str:
+    """An SVG file as an element of the page: without its XML header, scaled by the page's style."""
+    return svg[svg.index("<svg") :]

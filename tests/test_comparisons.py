@@ -1,0 +1,76 @@
+"""The Comparison schema, the synthetic labeller and its calibration, responses that pass the end-token rule."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_model import END, PAD, gpt2, task
+from test_reward import comparisons as some
+
+from preflab import comparisons, models
+from preflab.comparisons import sample, synthetic
+from preflab.errors import PreflabError
+
+
+def test_parquet_round_trip_and_checks(tmp_path):
+    rows = some(5)
+    comparisons.write(rows, tmp_path / "a.parquet")
+    assert comparisons.read(tmp_path / "a.parquet") == rows
+    rows[3].best = 4
+    comparisons.write(rows, tmp_path / "b.parquet")
+    with pytest.raises(PreflabError, match=r"b\.parquet: row 3: best is 4, expected 0 to 3"):
+        comparisons.read(tmp_path / "b.parquet")
+    rows[3].best = 0
+    rows[2].samples[1] = rows[2].samples[1][:-1]
+    comparisons.write(rows, tmp_path / "c.parquet")
+    with pytest.raises(PreflabError, match="row 2"):
+        comparisons.read(tmp_path / "c.parquet")
+
+
+def test_choice_probabilities_by_hand():
+    scores = np.array([[0.0, np.log(2.0), np.log(3.0), np.log(4.0)]])
+    assert synthetic.probabilities(scores, 1.0)[0] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert synthetic.probabilities(scores, 0.0)[0].tolist() == [0, 0, 0, 1]
+    assert synthetic.agreement(scores, 1.0) == pytest.approx(0.01 + 0.04 + 0.09 + 0.16)
+
+
+def test_calibrated_labellers_agree_as_often_as_asked():
+    scores = np.random.default_rng(0).normal(size=(20_000, 4))
+    tau = synthetic.calibrate(scores, 0.42)
+    first, second = (np.array(synthetic.choose(scores, tau, seed)) for seed in (1, 2))
+    assert (first == second).mean() == pytest.approx(0.42, abs=4 * (0.42 * 0.58 / 20_000) ** 0.5)
+    assert synthetic.calibrate(scores, None) == 0
+    assert synthetic.choose(scores, 0.0, 1) == scores.argmax(1).tolist()
+    with pytest.raises(PreflabError, match=r"labeller\.agreement=0\.42: out of reach"):
+        synthetic.calibrate(np.zeros((10, 4)), 0.42)
+
+
+@given(st.floats(0.01, 10), st.integers(0, 1000))
+def test_choices_are_valid_and_repeatable(tau, seed):
+    scores = np.random.default_rng(seed).normal(size=(7, 4))
+    got = synthetic.choose(scores, tau, seed)
+    assert got == synthetic.choose(scores, tau, seed)
+    assert all(0 <= choice < 4 for choice in got)
+
+
+def test_passing_responses_all_end_and_are_truncated():
+    lm = gpt2()
+    queries = models.left_pad(torch.tensor([c.query for c in some(6)]), PAD)
+    got = sample.passing(lm, queries, 4, task(), END, PAD, 16, 500, ("test",))
+    assert got.responses.shape == (6, 4, 8)
+    assert 0 < got.share <= 1
+    for response in got.responses.flatten(0, 1).tolist():
+        real = [t for t in response if t != PAD]
+        assert real[-1] == END
+        assert len(real) >= 5
+        assert END not in real[4:-1]
+    again = sample.passing(lm, queries, 4, task(), END, PAD, 16, 500, ("test",))
+    assert torch.equal(again.responses, got.responses)
+
+
+def test_responses_that_never_pass_are_an_error_not_a_hang():
+    lm = gpt2()
+    queries = models.left_pad(torch.tensor([c.query for c in some(3)]), PAD)
+    with pytest.raises(PreflabError, match=r"3 of 3 queries have fewer than 4 responses .* raise comparisons.max_rounds"):
+        sample.passing(lm, queries, 4, task(), PAD - 1, PAD, 16, 0, ("test",))

@@ -1,0 +1,303 @@
+"""From conf/ to cells.yaml: names, sharing, staleness, and every cell of every grid."""
+
+import copy
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from preflab import cells, config, grid
+from preflab.compose import composer
+from preflab.errors import PreflabError
+
+PROJECT = Path(__file__).resolve().parents[1]
+GRIDS = cells.names(PROJECT)
+QUICK = {
+    "base": ["scale=1/100", "episode_scale=1/1000"],
+    "product": {"labels": ["5k", "60k"], "collection": ["offline", "online"]},
+    "include": [{"labels": "mock"}],
+    "seeds": [1, 2],
+}
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> grid.Grid:
+    """The grid QUICK, composed once."""
+    root = tmp_path_factory.mktemp("quick")
+    shutil.copytree(PROJECT / "conf", root / "conf")
+    set_grid(root, QUICK)
+    return cells.build(root, "quick")
+
+
+@pytest.fixture
+def root(tmp_path: Path, quick: grid.Grid) -> Path:
+    """A workspace that has only conf/, with QUICK as its grid `quick`, and cells.yaml."""
+    shutil.copytree(PROJECT / "conf", tmp_path / "conf")
+    set_grid(tmp_path, QUICK)
+    cells.write(tmp_path, quick)
+    return tmp_path
+
+
+def set_grid(root: Path, spec: dict[str, Any]) -> None:
+    (root / "conf" / "grid" / "quick.yaml").write_text(yaml.safe_dump(spec))
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+
+
+def ids(built: grid.Grid, kind: str) -> list[str]:
+    return [instance.id for instance in built.instances.values() if instance.kind == kind]
+
+
+def by_id(built: grid.Grid) -> dict[tuple[str, str], grid.Instance]:
+    return {(i.kind, i.id): i for i in built.instances.values()}
+
+
+def test_quick_grid_shares_what_is_equal(quick: grid.Grid) -> None:
+    built = quick
+    assert ids(built, "fetch") == ["movie_reviews"]
+    assert ids(built, "comparisons") == ["sentiment-tiny"]
+    # two offline label counts and one N⁰ for both online ones, two seeds each; a known reward has no seed
+    assert sorted(ids(built, "reward")) == sorted(
+        [f"sentiment-{name}-{seed}" for name in ("1k", "5k", "60k") for seed in (1, 2)] + ["sentiment-mock"]
+    )
+    assert len(ids(built, "ppo")) == len(ids(built, "evaluate")) == 10
+    assert ids(built, "zero_shot") == ["sentiment-zero-shot"]
+    assert len(built.cells) == 11
+
+
+def test_a_row_says_what_a_table_needs(quick: grid.Grid) -> None:
+    built = quick
+    online = built.cells["sentiment-60k-online-2"]
+    assert (online["labels"], online["collection"], online["seed"]) == ("60k", "online", 2)
+    assert online["num_train"] == 600 // 8 * 8
+    assert (online["labeller"], online["agreement"], online["synthetic"]) == ("classifier", 0.42, True)
+    assert online["reward"] == "sentiment-1k-2"
+    assert (online["ppo"], online["zero_shot"]) == ("sentiment-60k-online-2", "sentiment-zero-shot")
+    mock = built.cells["sentiment-mock-1"]
+    assert (mock["collection"], mock["num_train"], mock["reward"]) == ("offline", 0, "sentiment-mock")
+    reference = built.cells["sentiment-zero-shot"]
+    assert reference["labels"] is None
+    assert reference["evaluate"] == reference["zero_shot"] == "sentiment-zero-shot"
+    assert "ppo" not in reference
+
+
+def test_mock_ignores_the_collection(root: Path) -> None:
+    set_grid(root, QUICK | {"product": {"labels": ["mock"], "collection": ["offline", "online"]}, "include": []})
+    built = cells.build(root, "quick")
+    assert sorted(built.cells) == ["sentiment-mock-1", "sentiment-mock-2", "sentiment-zero-shot"]
+
+
+def test_extra_axes_are_in_the_names_of_the_stages_that_they_change(root: Path) -> None:
+    spec = {"include": [{"policy.adaptive_kl.target": target} for target in (4, 10)], "seeds": [1]}
+    set_grid(root, spec)
+    built = cells.build(root, "quick")
+    assert ids(built, "ppo") == ["sentiment-5k-offline-target4-1", "sentiment-5k-offline-target10-1"]
+    assert ids(built, "reward") == ["sentiment-5k-1"]
+    assert built.cells["sentiment-5k-offline-target4-1"]["overrides"] == {"policy.adaptive_kl.target": "4"}
+    assert built.cells["sentiment-5k-offline-target4-1"]["kl_target"] == 4.0
+
+
+def test_a_taken_name_gets_digits_of_the_digest() -> None:
+    """`evaluation.seed` shows in no name of `ppo`, `comparisons.seed` in those of all; without an axis nothing shows."""
+    with composer(PROJECT / "conf") as compose:
+        built = grid.expand("x", [grid.Point([f"comparisons.seed={n}"], {}) for n in (1, 2)], compose)
+    first, second = ids(built, "reward")
+    assert first == "sentiment-5k-1"
+    assert re.fullmatch(r"sentiment-5k-1-[0-9a-f]{6}", second)
+
+
+def test_equal_values_written_differently_are_equal() -> None:
+    with composer(PROJECT / "conf") as compose:
+        lines = [["policy.adaptive_kl.target=4"], ["policy.adaptive_kl.target=4.0"], ["policy.adaptive_kl.target=40e-1"]]
+        built = grid.expand("x", [grid.Point(line, {}) for line in lines], compose)
+    assert len(ids(built, "ppo")) == 1
+
+
+PATHS = [  # of a setting, and the kinds that own it (everything below them differs too)
+    ("task.penalty", -0.5, {"comparisons"}),
+    ("task.query_length", 32, {"prepare"}),
+    ("labeller.agreement", 0.4, {"comparisons"}),
+    ("reward.lr", 0.1, {"reward"}),
+    ("policy.lr", 0.1, {"ppo"}),
+    ("policy.adaptive_kl.target", 3.0, {"ppo"}),
+    ("evaluation.votes", 5, {"zero_shot", "evaluate"}),
+    ("corpus.version", "9", {"fetch"}),
+    ("model.path", "other", {"model"}),
+    ("pretrain.tokens", 5, set()),
+    ("seed", 7, {"reward", "ppo"}),
+    ("collection.retrainings", 3, set()),  # of an offline cell: nobody reads it
+]
+
+
+def below(kinds: set[str]) -> set[str]:
+    """The kinds themselves and all that read them."""
+    found = set(kinds)
+    for kind, (_, upstream, _) in grid.KINDS.items():
+        if found & set(upstream):
+            found.add(kind)
+    return found
+
+
+@pytest.fixture(scope="module")
+def one_cell() -> dict[str, Any]:
+    with composer(PROJECT / "conf") as compose:
+        return compose(["scale=1/100"])
+
+
+def expand_settings(variants: list[dict[str, Any]]) -> grid.Grid:
+    """`expand` with settings given instead of composed."""
+    return grid.expand("x", [grid.Point([str(n)], {}) for n in range(len(variants))], lambda line: variants[int(line[0])])
+
+
+@settings(max_examples=40, deadline=None)
+@given(changes=st.lists(st.sets(st.sampled_from(range(len(PATHS))), max_size=3), min_size=1, max_size=4))
+def test_equal_settings_share_an_instance_and_different_ones_never_do(
+    one_cell: dict[str, Any], changes: list[set[int]]
+) -> None:
+    variants = []
+    for change in changes:
+        variant = copy.deepcopy(one_cell)
+        for number in change:
+            path, value, _ = PATHS[number]
+            *parents, last = path.split(".")
+            node = variant
+            for parent in parents:
+                node = node[parent]
+            node[last] = value
+        variants.append(variant)
+    built = expand_settings(variants)
+    for kind in grid.KINDS:
+        if kind == "pretrain":
+            continue
+        # what the stage must depend on: the changes owned by it or by anything that it reads
+        seen = {frozenset(n for n in change if kind in below(PATHS[n][2])) for change in changes}
+        assert len(ids(built, kind)) == len(seen), kind
+        assert len(set(ids(built, kind))) == len(seen), "names are unique"
+    for instance in built.instances.values():
+        assert re.fullmatch(r"[A-Za-z0-9._-]+", instance.id)
+        assert all(above in built.instances.values() for above in instance.upstream.values())
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_cell_of_every_grid_composes_and_parses(name: str) -> None:
+    built = cells.build(PROJECT, name)
+    assert built.cells
+    for instance in built.instances.values():
+        config.parse(instance.kind, yaml.safe_load(cells.dump(instance.settings)), instance.id)
+    outs = [instance.out for instance in built.instances.values()]
+    assert len(outs) == len(set(outs))
+
+
+def test_there_are_the_grids_that_the_documents_name() -> None:
+    assert GRIDS == ["paper", "pretrain", "quick", "smoke", "smollm2"]
+
+
+def test_text_is_read_alike_by_dvc_and_pyyaml(quick: grid.Grid) -> None:
+    """DVC reads YAML 1.2, PyYAML 1.1: a digest such as 123e45678901 or 0123 must stay a string for both."""
+    from ruamel.yaml import YAML
+
+    text = cells.dump({"a": ["123e45678901", "012345678901", "1_000", "1e5", "0x10", "1/40", ".", "5k", ""]})
+    assert YAML(typ="safe").load(text) == yaml.safe_load(text)
+    assert YAML(typ="safe").load(cells.text(quick)) == yaml.safe_load(cells.text(quick)) == cells.as_data(quick)
+
+
+def test_check_accepts_what_grid_wrote_and_writes_params(root: Path) -> None:
+    built = cells.check(root)
+    cells.write_params(root, built)
+    written = {path.relative_to(root).as_posix() for path in (root / "params").rglob("*.yaml")}
+    assert written == {i.params for i in built.instances.values()} | {"params/report.yaml"}
+    assert yaml.safe_load((root / "params" / "reward" / "sentiment-5k-1.yaml").read_text())["initial"] == {
+        "name": "5k",
+        "num": 48,
+    }
+    config.load("ppo", root / "params" / "ppo" / "sentiment-60k-online-1.yaml")
+
+
+def test_check_says_what_to_type(root: Path) -> None:
+    replace(root / "conf" / "reward" / "paper.yaml", "lr: 1.77e-05", "lr: 2e-05")
+    with pytest.raises(PreflabError, match=r"in reward, ppo, evaluate; type `python -m pipelines.grid`"):
+        cells.check(root)
+    (root / "cells.yaml").unlink()
+    with pytest.raises(PreflabError, match=r"cells.yaml: not found.*type `python -m pipelines.grid quick`"):
+        cells.check(root)
+
+
+def test_a_changed_reward_lr_changes_exactly_reward_ppo_and_evaluate(
+    root: Path, quick: grid.Grid
+) -> None:
+    before = by_id(quick)
+    replace(root / "conf" / "reward" / "paper.yaml", "lr: 1.77e-05", "lr: 2e-05")
+    after = by_id(cells.build(root, "quick"))
+    assert before.keys() == after.keys()
+    changed = {key for key in before if before[key].digest != after[key].digest}
+    assert changed == {key for key in before if key[0] in ("reward", "ppo", "evaluate")}
+
+
+def test_a_new_seed_only_adds(root: Path, quick: grid.Grid) -> None:
+    before = by_id(quick)
+    set_grid(root, QUICK | {"seeds": [1, 2, 3]})
+    after = by_id(cells.build(root, "quick"))
+    assert before.items() <= {key: i for key, i in after.items() if key in before}.items()
+    assert {key[0] for key in after.keys() - before.keys()} == {"reward", "ppo", "evaluate"}
+
+
+def test_pretrain_replaces_model() -> None:
+    built = cells.build(PROJECT, "pretrain")
+    assert not ids(built, "model")
+    data = cells.as_data(built)
+    assert data["prepare"]["sentiment-tiny"]["model"] == "models/base/tiny"
+    assert data["pretrain"]["tiny"]["fetch"] == "data/raw/movie_reviews"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("labels=6k", r"labels=6k: no such choice in conf/labels/; did you mean '60k'\? choices: 20k, 5k, 60k, mock"),
+        ("policy.lrr=1", r"policy.lrr=1: no such setting in conf/; did you mean 'policy.lr'"),
+        ("label=5k", r"label=5k: no such setting in conf/; did you mean 'labels'\?"),
+        ("reward.lr=fast", r"reward.lr"),
+        ("scale=lots", r"scale=lots: expected a number or a fraction such as 1/20"),
+    ],
+)
+def test_unknown_words_get_a_did_you_mean(root: Path, override: str, message: str) -> None:
+    set_grid(root, {"base": [override], "include": [{"collection": "offline"}]})
+    with pytest.raises(PreflabError, match=message):
+        cells.build(root, "quick")
+
+
+def test_all_problems_of_all_cells_at_once(root: Path) -> None:
+    before = (root / "cells.yaml").read_text()
+    rows = [{"policy.nminibatches": 7}, {"reward.adam": "adamw"}, {"labels": "6k"}]
+    set_grid(root, {"include": rows, "seeds": [1]})
+    with pytest.raises(PreflabError) as error:
+        cells.build(root, "quick")
+    for part in ("not a multiple of policy.nminibatches=7", "reward.adam=adamw", "labels=6k"):
+        assert part in str(error.value)
+    assert (root / "cells.yaml").read_text() == before
+
+
+def test_unknown_grid_and_unknown_key_of_a_grid(root: Path) -> None:
+    with pytest.raises(PreflabError, match="grid 'quik'.*did you mean 'quick'"):
+        cells.build(root, "quik")
+    set_grid(root, {"products": {}})
+    with pytest.raises(PreflabError, match=r"conf/grid/quick.yaml: products: no such key; did you mean 'product'"):
+        cells.build(root, "quick")
+
+
+def test_results_of_cells_that_left_the_grid_are_removed(root: Path, quick: grid.Grid) -> None:
+    kept, left = root / "reports/curves/sentiment-5k-offline-1.csv", root / "reports/curves/sentiment-5k-offline-9.csv"
+    record = root / "reports/runs/ppo-sentiment-5k-offline-9.json"
+    for path in (kept, left, record):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert cells.prune(root, quick) == [left]
+    assert kept.exists()
+    assert record.exists()

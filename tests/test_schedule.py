@@ -1,0 +1,307 @@
+"""The scheduler and the sweep in real git + DVC repositories, with stub stages whose executions are counted."""
+
+import re
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import workspace
+import yaml
+from workspace import executions, python, run, start
+
+from preflab import plan, schedule
+from preflab.schedule import Outcome
+
+GRID_STAGES = {
+    "fetch movie_reviews", "model tiny", "prepare sentiment-tiny", "comparisons sentiment-tiny", "reward sentiment-5k-1",
+    "reward sentiment-60k-1", "ppo sentiment-5k-offline-1", "ppo sentiment-60k-offline-1", "zero_shot sentiment-zero-shot",
+    "evaluate sentiment-5k-offline-1", "evaluate sentiment-60k-offline-1", "report report",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace where nothing has run yet."""
+    return workspace.make(tmp_path_factory.mktemp("new") / "w")
+
+
+@pytest.fixture(scope="module")
+def built(new: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after `dvc repro`."""
+    root = workspace.copy(new, tmp_path_factory.mktemp("built") / "w")
+    run(root, "dvc", "repro")
+    return root
+
+
+# --- the scheduler alone ----------------------------------------------------------------------------------------------
+
+
+class Fake(schedule.Runner):
+    """Stages of 20 ms that write down when they start and end; those in `broken` fail."""
+
+    def __init__(self, root: Path, jobs: int, broken: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+        self.seen: list[str] = []
+        super().__init__(root, jobs, self.seen.append, lambda stage, outcome: self.seen.append(f"{stage} {outcome.state}"))
+        self.broken, self.now, self.most = broken, 0, 0
+        self.guard = threading.Lock()
+
+    def _dvc(self, stage: str, log: Path, lock: int) -> int:
+        with self.guard:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.02)
+        log.write_text("error: it broke\n" if stage in self.broken else "Running stage 'x':\n")
+        with self.guard:
+            self.now -= 1
+        return 1 if stage in self.broken else 0
+
+
+DIAMOND = {"top": set(), "left": {"top"}, "right": {"top"}, "alone": set(), "bottom": {"left", "right"}}
+
+
+def test_stages_run_after_what_they_read_and_side_by_side(tmp_path: Path) -> None:
+    fake = Fake(tmp_path, jobs=2)
+    outcomes = fake.run(DIAMOND, set(DIAMOND))
+    assert {outcome.state for outcome in outcomes.values()} == {"ran"}
+    order = [line.split()[0] for line in fake.seen]
+    assert order.index("top") < min(order.index("left"), order.index("right"))
+    assert order[-1] == "bottom"
+    assert fake.most == 2
+
+
+def test_what_is_fresh_is_not_touched(tmp_path: Path) -> None:
+    fake = Fake(tmp_path, jobs=2)
+    outcomes = fake.run(DIAMOND, {"right", "bottom"})
+    assert fake.seen == ["right ran", "bottom ran"]
+    assert outcomes["top"] == Outcome("fresh")
+
+
+def test_a_failure_skips_only_what_reads_it(tmp_path: Path) -> None:
+    outcomes = Fake(tmp_path, jobs=1, broken={"left"}).run(DIAMOND, set(DIAMOND))
+    states = {stage: outcome.state for stage, outcome in outcomes.items()}
+    assert states == {"top": "ran", "left": "failed", "right": "ran", "alone": "ran", "bottom": "skipped"}
+    assert outcomes["left"].message == "error: it broke"
+
+
+def test_two_runners_never_run_a_stage_at_the_same_time(tmp_path: Path) -> None:
+    first, second = Fake(tmp_path, jobs=1), Fake(tmp_path, jobs=1)
+    with first._locked("top"):
+        other = threading.Thread(target=second.run, args=({"top": set()}, {"top"}))
+        other.start()
+        time.sleep(0.2)
+        assert second.most == 0
+        assert re.match(r"top waits for process \d+ \(.*pytest.*\)", second.seen[0])
+    other.join(10)
+    assert second.most == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "state"),
+    [
+        (0, "Running stage 'a':\n> x\nUpdating lock file 'dvc.lock'", "ran"),
+        (0, "Stage 'a' is cached - skipping run, checking out outputs", "restored"),
+        (0, "Stage 'a' didn't change, skipping\nData and pipelines are up to date.", "unchanged"),
+        (255, "Running stage 'a':\nERROR: failed", "failed"),
+    ],
+)
+def test_what_dvc_says_is_understood(code: int, output: str, state: str) -> None:
+    assert schedule._state(code, output) == state
+
+
+def test_changed_settings_are_named() -> None:
+    old = {"reward": {"lr": 0.001, "adam": "tf"}, "seed": 1, "gone": True}
+    new = {"reward": {"lr": 0.002, "adam": "tf"}, "seed": 1, "adaptive_kl": None}
+    lines = plan.settings_changed(old, new)
+    assert lines == ["reward.lr: 0.001 → 0.002", "gone: true → —", "adaptive_kl: — → null"]
+
+
+# --- real repositories ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_dvc_repro_builds_the_grid_once_and_then_nothing(built: Path) -> None:
+    assert executions(built) == dict.fromkeys(GRID_STAGES, 1)
+    again = run(built, "dvc", "repro")
+    assert "Data and pipelines are up to date." in again.stdout
+    assert executions(built) == dict.fromkeys(GRID_STAGES, 1)
+    assert run(built, "git", "status", "--porcelain", "src", "conf", "dvc.yaml", "cells.yaml").stdout == ""
+
+
+@pytest.mark.slow
+def test_metrics_and_plots_are_shown(built: Path) -> None:
+    metrics = run(built, "dvc", "metrics", "show", "--json").stdout
+    assert "reports/metrics/sentiment-60k-offline-1.json" in metrics
+    run(built, "dvc", "plots", "show", "--json", "--out", "plots")
+
+
+@pytest.mark.slow
+def test_a_sweep_on_a_fresh_workspace_runs_every_stage_once(new: Path, tmp_path: Path) -> None:
+    root = workspace.copy(new, tmp_path / "w")
+    done = python(root, "pipelines.sweep", "-m", "labels=5k,60k")
+    assert executions(root) == dict.fromkeys(GRID_STAGES - {"report report"}, 1)
+    assert "sentiment-60k-offline-1" in done.stdout
+    assert not (root / "sweeps").exists()
+    run(root, "dvc", "repro")
+    assert executions(root) == dict.fromkeys(GRID_STAGES, 1)
+
+
+@pytest.mark.slow
+def test_a_sweep_outside_the_grid_runs_beside_it(built: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built, tmp_path / "w")
+    store = f"sqlite:///{root}/mlflow.db"
+    lock = (root / "dvc.lock").read_text()
+    line = ["pipelines.sweep", "-m", "policy.adaptive_kl.target=4,10", "labels=5k,60k"]
+    before = executions(root)
+
+    planned = python(root, *line, "+plan=true").stdout
+    assert "+ ppo@sentiment-5k-offline-target4-1: never built" in planned
+    assert "cached   reward@sentiment-60k-1" in planned
+    assert executions(root) == before
+    assert not (root / "sweeps").exists()
+
+    python(root, *line, MLFLOW_TRACKING_URI=store)
+    own = {f"{kind} sentiment-{n}-offline-target4-1" for kind in ("ppo", "evaluate") for n in ("5k", "60k")}
+    assert executions(root) - before == dict.fromkeys(own, 1)
+    assert (root / "dvc.lock").read_text() == lock
+    assert "up to date" in run(root, "dvc", "repro").stdout.splitlines()[-1]
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    found = client.search_runs([client.get_experiment_by_name("preflab/sweeps").experiment_id])
+    kinds = [item.data.tags["preflab.kind"] for item in found]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"sweep": 1, "reference": 1, "cell": 4}
+
+    # another sweep that has some of the same points
+    python(root, "pipelines.sweep", "-m", "policy.adaptive_kl.target=4,12")
+    more = {f"{kind} sentiment-5k-offline-target12-1" for kind in ("ppo", "evaluate")}
+    assert executions(root) - before == dict.fromkeys(own | more, 1)
+
+
+@pytest.mark.slow
+def test_the_plan_says_why(built: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built, tmp_path / "w")
+    file = root / "conf" / "reward" / "paper.yaml"
+    file.write_text(file.read_text().replace("lr: 1.77e-05", "lr: 2.5e-05"))
+    refused = python(root, "pipelines.sweep", "-m", "labels=5k", "+plan=true", check=False)
+    assert refused.returncode == 2
+    assert "type `python -m pipelines.grid`" in refused.stderr
+    repro = run(root, "dvc", "repro", check=False)
+    assert "error: cells.yaml: differs from what conf/ gives" in repro.stderr
+
+    python(root, "pipelines.grid")
+    (root / "src" / "preflab" / "evaluate" / "__init__.py").write_text("# another stub\n")
+    planned = python(root, "pipelines.sweep", "-m", "labels=5k", "+plan=true").stdout
+    assert "run      reward@sentiment-5k-1: reward.lr: 1.77e-05 → 2.5e-05\n" in planned
+    assert "run      ppo@sentiment-5k-offline-1: after reward@sentiment-5k-1\n" in planned
+    assert "zero_shot@sentiment-zero-shot: code changed: src/preflab/evaluate\n" in planned
+    assert "cached   comparisons@sentiment-tiny" in planned
+    assert executions(root) == dict.fromkeys(GRID_STAGES, 1)
+
+
+@pytest.mark.slow
+def test_an_old_setting_is_restored_from_the_cache(built: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built, tmp_path / "w")
+    spec = root / "conf" / "grid" / "quick.yaml"
+    old = spec.read_text()
+    spec.write_text(yaml.safe_dump(workspace.SMALL | {"product": {"labels": ["5k"]}, "include": [{"labels": "mock"}]}))
+    python(root, "pipelines.grid")
+    run(root, "dvc", "repro")
+    assert executions(root)["ppo sentiment-mock-1"] == 1
+    spec.write_text(old)
+    python(root, "pipelines.grid")
+    run(root, "dvc", "repro")
+    assert {stage: n for stage, n in executions(root).items() if n > 1} == {"report report": 2}
+
+
+@pytest.mark.slow
+def test_a_failing_stage_does_not_stop_the_others(new: Path, tmp_path: Path) -> None:
+    root = workspace.copy(new, tmp_path / "w")
+    failed = python(root, "pipelines.sweep", "-m", "labels=5k,60k", check=False, STUB_FAIL="ppo sentiment-5k-offline-1")
+    assert failed.returncode == 1
+    assert "ppo@sentiment-5k-offline-1 failed" in failed.stderr
+    assert "the stub was told to fail" in failed.stderr
+    assert "not finished" in failed.stdout
+    assert executions(root)["evaluate sentiment-60k-offline-1"] == 1
+    assert executions(root)["evaluate sentiment-5k-offline-1"] == 0
+    python(root, "pipelines.sweep", "-m", "labels=5k,60k")
+    assert {stage: n for stage, n in executions(root).items() if n > 1} == {"ppo sentiment-5k-offline-1": 2}
+
+
+def until(root: Path, stage: str, process: "subprocess.Popen[str]", seconds: float = 60) -> None:
+    """Wait for the stub of `stage` to have started."""
+    deadline = time.monotonic() + seconds
+    while not executions(root)[stage]:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_is_continued_and_its_orphan_waited_for(built: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built, tmp_path / "w")
+    line = ["pipelines.sweep", "-m", "policy.adaptive_kl.target=4,12"]
+    first = start(root, *line, STUB_SLOW="ppo", STUB_SECONDS="8")
+    until(root, "ppo sentiment-5k-offline-target4-1", first)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    second = python(root, *line)
+    assert f"waits for process {first.pid}" in second.stderr
+    own = [f"{kind} sentiment-5k-offline-target{n}-1" for kind in ("ppo", "evaluate") for n in (4, 12)]
+    assert {stage: executions(root)[stage] for stage in own} == dict.fromkeys(own, 1)
+
+
+@pytest.mark.slow
+def test_two_sweeps_at_once_share_their_stages(built: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built, tmp_path / "w")
+    environment = {"STUB_SLOW": "ppo", "STUB_SECONDS": "3"}
+    first = start(root, "pipelines.sweep", "-m", "policy.adaptive_kl.target=4,12", **environment)
+    until(root, "ppo sentiment-5k-offline-target4-1", first)
+    second = start(root, "pipelines.sweep", "-m", "policy.adaptive_kl.target=4,14", **environment)
+    for process in (first, second):
+        output = process.communicate(timeout=120)[0]
+        assert process.returncode == 0, output
+    own = [f"{kind} sentiment-5k-offline-target{n}-1" for kind in ("ppo", "evaluate") for n in (4, 12, 14)]
+    assert {stage: executions(root)[stage] for stage in own} == dict.fromkeys(own, 1)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_stages_that_were_started(built: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built, tmp_path / "w")
+    line = ["pipelines.sweep", "-m", "policy.adaptive_kl.target=4"]
+    sweep = start(root, *line, STUB_SLOW="ppo", STUB_SECONDS="100")
+    until(root, "ppo sentiment-5k-offline-target4-1", sweep)
+    sweep.send_signal(signal.SIGINT)
+    output = sweep.communicate(timeout=30)[0]
+    assert sweep.returncode == 130, output
+    python(root, *line)
+    assert executions(root)["ppo sentiment-5k-offline-target4-1"] == 2
+
+
+@pytest.mark.slow
+def test_another_launcher_builds_the_same(built: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built, tmp_path / "w")
+    done = python(root, "pipelines.sweep", "-m", "hydra/launcher=basic", "policy.adaptive_kl.target=4,12")
+    own = [f"{kind} sentiment-5k-offline-target{n}-1" for kind in ("ppo", "evaluate") for n in (4, 12)]
+    assert {stage: executions(root)[stage] for stage in own} == dict.fromkeys(own, 1)
+    assert "sentiment-5k-offline-target12-1" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (["labels=6k"], "error: labels=6k: no such choice in conf/labels/; did you mean '60k'?"),
+        (["policy.lrr=1,2"], "error: policy.lrr=1: no such setting in conf/; did you mean 'policy.lr'?"),
+        (["grid=quik"], "error: grid 'quik': no such file in conf/grid/; did you mean 'quick'?"),
+        (["labels=5k,,"], "error: "),
+    ],
+)
+def test_a_bad_line_is_one_sentence(new: Path, line: list[str], sentence: str) -> None:
+    done = python(new, "pipelines.sweep", "-m", *line, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(sentence)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,95 @@
+"""Majority votes against exact probabilities; bootstrap intervals on data whose answer is known."""
+
+from itertools import product
+from math import exp, sqrt
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preflab.evaluate.statistics import bootstrap, majority
+
+
+def probability_by_enumeration(p: float, votes: int) -> float:
+    """P(A wins) summed over all 2^votes outcomes, none of them counted by a formula."""
+    return sum(
+        np.prod([p if vote else 1 - p for vote in outcome])
+        for outcome in product([0, 1], repeat=votes)
+        if sum(outcome) > votes / 2
+    )
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.7, 0.95])
+def test_majority_of_three_is_3p2_minus_2p3(p):
+    assert probability_by_enumeration(p, 3) == pytest.approx(3 * p**2 - 2 * p**3)
+
+
+@pytest.mark.parametrize(
+    ("gap", "tau", "votes"), [(1.0, 2.0, 3), (-0.5, 0.5, 3), (0.3, 1.0, 1), (2.0, 4.0, 5)]
+)
+def test_majority_has_the_exact_win_probability(gap, tau, votes):
+    contexts = 40_000
+    wins = majority(np.full(contexts, gap), np.zeros(contexts), tau, votes, seed=3)
+    exact = probability_by_enumeration(1 / (1 + exp(-gap / tau)), votes)
+    assert set(np.unique(wins)) == {0.0, 1.0}
+    assert wins.mean() == pytest.approx(exact, abs=4 * sqrt(exact * (1 - exact) / contexts))
+
+
+def test_equal_scores_are_split_and_large_gaps_are_certain():
+    wins = majority([1.0, 50.0, -50.0], [1.0, 0.0, 0.0], tau=1.0, votes=3, seed=0)
+    assert wins.tolist() == [0.5, 1.0, 0.0]
+
+
+def test_noise_free_judge_always_picks_the_higher_score():
+    wins = majority([1e-9, -1e-9, 0.0], [0.0, 0.0, 0.0], tau=0.0, votes=3, seed=0)
+    assert wins.tolist() == [1.0, 0.0, 0.5]
+
+
+@given(st.lists(st.floats(-3, 3), min_size=1, max_size=20), st.integers(0, 99))
+def test_swapping_the_two_gives_the_complement(scores, seed):
+    a, b = np.array(scores), np.zeros(len(scores))
+    np.testing.assert_array_equal(majority(a, b, 1.0, 3, seed) + majority(b, a, 1.0, 3, seed), 1.0)
+
+
+def test_an_even_number_of_votes_is_refused():
+    with pytest.raises(ValueError, match="votes=2"):
+        majority([1.0], [0.0], 1.0, 2, 0)
+
+
+def test_bootstrap_of_a_normal_mean_is_the_textbook_interval():
+    values = np.random.default_rng(0).normal(5, 2, size=1000)
+    interval = bootstrap(values)
+    half = 1.96 * values.std() / sqrt(1000)
+    assert interval.mean == values.mean()
+    assert interval.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert interval.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_bootstrap_covers_the_true_mean_95_times_in_100():
+    rng = np.random.default_rng(1)
+    covered = 0
+    for trial in range(400):
+        low, high = bootstrap(rng.random(200) < 0.8, resamples=400, seed=trial)[1:]
+        covered += low <= 0.8 <= high
+    assert 0.92 <= covered / 400 <= 0.975  # 95 % ± 2.3 standard errors of 400 trials
+
+
+def test_bootstrap_resamples_seeds_too():
+    same = bootstrap(np.array([[1.0] * 50, [0.0] * 50]))
+    assert (same.mean, same.low, same.high) == (
+        0.5,
+        0.0,
+        1.0,
+    )  # both resampled seeds are the first in ¼ of draws
+
+
+def test_bootstrap_keeps_a_context_together_over_seeds():
+    contexts = np.random.default_rng(2).normal(size=300)
+    one, four = bootstrap(contexts), bootstrap(np.tile(contexts, (4, 1)))
+    assert four.high - four.low == pytest.approx(one.high - one.low, rel=0.1)  # copies add no information
+
+
+def test_bootstrap_of_one_value_or_constants_has_no_width():
+    assert bootstrap([0.3]) == (0.3, 0.3, 0.3)
+    assert bootstrap(np.full((2, 9), 0.25)) == (0.25, 0.25, 0.25)
