@@ -7,7 +7,7 @@ from preflab import cli
 
 
 def main() -> None:
-    """`python -m pipelines.comparisons params/comparisons/ID.yaml --queries … --model … --out … --metrics … --run …`."""
+    """`python -m pipelines.comparisons params/comparisons/ID.yaml --queries … --model … --out …`, see `--help`."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.comparisons", description=__doc__)
     parser.add_argument("params", type=Path, help="settings of this instance")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the stage prepare")

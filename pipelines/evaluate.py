@@ -7,7 +7,7 @@ from preflab import cli
 
 
 def main() -> None:
-    """`python -m pipelines.evaluate params/evaluate/ID.yaml --queries … --model … --comparisons … --out … --metrics …`."""
+    """`python -m pipelines.evaluate params/evaluate/ID.yaml --queries … --model … --out …`, see `--help`."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description=__doc__)
     parser.add_argument("params", type=Path, help="settings of this instance")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the stage prepare")
@@ -29,7 +29,14 @@ def main() -> None:
     inputs = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     with tracking.stage(kind, args.run, args.params, inputs) as record:
         metrics = policy.run(
-            cfg, args.queries, args.model, args.comparisons, args.out, args.policy, args.reward, args.reference
+            cfg,
+            args.queries,
+            args.model,
+            args.comparisons,
+            args.out,
+            args.policy,
+            args.reward,
+            args.reference,
         )
         files.write_json(args.metrics, metrics)
         record.summary(metrics)

@@ -8,9 +8,7 @@ from preflab import cells, cli
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.grid", description=__doc__)
-    parser.add_argument(
-        "name", nargs="?", help="a grid of conf/grid/ (default: the one that cells.yaml has, or quick)"
-    )
+    parser.add_argument("name", nargs="?", help="a grid of conf/grid/ (default: the one that cells.yaml has, or quick)")
     parser.add_argument(
         "--check",
         action="store_true",
@@ -28,9 +26,7 @@ def main() -> None:
     print(f"cells.yaml: grid {built.name}, {len(built.cells)} cells" + ("" if changed else ", unchanged"))
     print("stages: " + ", ".join(f"{count} {kind}" for kind, count in counts.items() if count))
     if removed:
-        print(
-            f"removed {len(removed)} results of cells that are no longer in the grid (DVC's cache keeps them)"
-        )
+        print(f"removed {len(removed)} results of cells that are no longer in the grid (DVC's cache keeps them)")
     print("next: dvc repro")
 
 

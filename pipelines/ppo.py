@@ -10,13 +10,26 @@ if TYPE_CHECKING:
     from preflab.config import PolicyStage
     from preflab.tracking import Record
 
-COLUMNS = (
-    "update,episode,score,true_reward,kl,kl_coef,entropy,policy_loss,value_loss,approxkl,clipfrac,ended,lr,labels".split(",")
-)
+COLUMNS = [
+    "update",
+    "episode",
+    "score",
+    "true_reward",
+    "kl",
+    "kl_coef",
+    "entropy",
+    "policy_loss",
+    "value_loss",
+    "approxkl",
+    "clipfrac",
+    "ended",
+    "lr",
+    "labels",
+]
 
 
 def main() -> None:
-    """`python -m pipelines.ppo params/ppo/ID.yaml --queries … --model … --comparisons … --reward … --out … --metrics … --curve …`."""
+    """`python -m pipelines.ppo params/ppo/ID.yaml --queries … --model … --reward … --out …`, see `--help`."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.ppo", description=__doc__)
     parser.add_argument("params", type=Path, help="settings of this instance")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the stage prepare")
@@ -31,11 +44,18 @@ def main() -> None:
     from preflab import checkpoint, config, files, tracking
 
     cfg = config.load("ppo", args.params)
-    inputs = {"queries": args.queries, "model": args.model, "comparisons": args.comparisons, "reward": args.reward}
+    inputs = {
+        "queries": args.queries,
+        "model": args.model,
+        "comparisons": args.comparisons,
+        "reward": args.reward,
+    }
     with tracking.stage("ppo", args.run, args.params, inputs) as record:
         folder = checkpoint.folder_for(f"ppo-{args.params.stem}", args.params, *inputs.values())
         curve = run(cfg, args, folder, record)
-        metrics = {key: curve[-1][key] for key in ("score", "true_reward", "kl", "kl_coef", "entropy", "ended", "labels")}
+        metrics = {
+            key: curve[-1][key] for key in ("score", "true_reward", "kl", "kl_coef", "entropy", "ended", "labels")
+        }
         files.write_json(args.metrics, metrics)
         files.write_csv(args.curve, curve, COLUMNS)
         record.summary(metrics)
@@ -65,10 +85,10 @@ def run(cfg: "PolicyStage", args: argparse.Namespace, folder: Path, record: "Rec
     hooks = ppo.Hooks(
         reward=collector.score if collector else lambda: given,
         true_reward=true,
-        before_update=collector.before_update if collector else lambda update, policy: {},
+        before_update=collector.before_update if collector else lambda _update, _policy: {},
         log=lambda row, update: record.metrics({k: v for k, v in row.items() if k != "update"}, step=update),
         save_state=collector.save_state if collector else lambda: ({}, {}),
-        load_state=collector.load_state if collector else lambda tensors, state: None,
+        load_state=collector.load_state if collector else lambda _tensors, _state: None,
     )
     policy = models.Policy(models.load_causal_lm(args.model, ref.queries.device))
     result = ppo.train(cfg, ref.lm, policy, ref.queries, ref.end_id, ref.pad_id, hooks, folder)

@@ -45,9 +45,7 @@ def main() -> None:
     if args.params:
         texts = {path.relative_to(args.out).as_posix(): path.read_text() for path in files}
         tracking.log_grid(about["grid"], about, root, {}, texts)
-    counts = (
-        f"{len(report.results)} tables, {len(report.figures)} figures, {len(page.decided(report))} verdicts"
-    )
+    counts = f"{len(report.results)} tables, {len(report.figures)} figures, {len(page.decided(report))} verdicts"
     print(f"{args.out / 'index.html'}: {counts}")
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """`python -m pipelines.reward params/reward/ID.yaml --queries … --model … --comparisons … --out … --metrics … --curve …`."""
+    """`python -m pipelines.reward params/reward/ID.yaml --queries … --model … --out …`, see `--help`."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.reward", description=__doc__)
     parser.add_argument("params", type=Path, help="settings of this instance")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the stage prepare")
@@ -34,7 +34,9 @@ def main() -> None:
         record.summary(metrics)
 
 
-def run(cfg: "RewardStage", args: argparse.Namespace, record: "Record") -> tuple[dict[str, float], list[dict[str, float]]]:
+def run(
+    cfg: "RewardStage", args: argparse.Namespace, record: "Record"
+) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Write the reward to `--out`; returns its metrics and training curve."""
     from preflab import comparisons, reference, reward, scoring
     from preflab.errors import PreflabError
@@ -47,10 +49,12 @@ def run(cfg: "RewardStage", args: argparse.Namespace, record: "Record") -> tuple
     labels = comparisons.read(args.comparisons / "train.parquet")
     if cfg.initial.num > len(labels):
         raise PreflabError(
-            f"{args.comparisons}/train.parquet: holds {len(labels)} comparisons, labels {cfg.initial.name} needs {cfg.initial.num}; "
-            "raise comparisons.num"
+            f"{args.comparisons}/train.parquet: holds {len(labels)} comparisons, "
+            f"labels {cfg.initial.name} needs {cfg.initial.num}; raise comparisons.num"
         )
-    training = reward.train(ref.lm, labels[: cfg.initial.num], ref.queries, cfg.task, cfg.reward, ref.pad_id, cfg.seed, "reward")
+    training = reward.train(
+        ref.lm, labels[: cfg.initial.num], ref.queries, cfg.task, cfg.reward, ref.pad_id, cfg.seed, "reward"
+    )
     for row in training.curve:
         record.metrics({k: v for k, v in row.items() if k != "step"}, step=int(row["step"]))
     reward.save(training.model, args.out, args.model)

@@ -50,9 +50,7 @@ def main() -> int:
 
     root = Path.cwd()
     own = dict(
-        item.lstrip("+").split("=", 1)
-        for item in args.overrides
-        if item.lstrip("+").startswith(("grid=", "plan="))
+        item.lstrip("+").split("=", 1) for item in args.overrides if item.lstrip("+").startswith(("grid=", "plan="))
     )
     typed = [item for item in args.overrides if item.lstrip("+").partition("=")[0] not in ("grid", "plan")]
     made = sweep.make(root, typed, own.get("grid") or default_grid(root))

@@ -90,9 +90,7 @@ def test_all_problems_are_reported_at_once(workspace: Path) -> None:
 
 def test_scale_that_is_no_number(workspace: Path) -> None:
     replace(workspace / "conf" / "grid" / "quick.yaml", r"scale=1/\d+", "scale=tiny")
-    assert "scale=tiny: expected a number or a fraction" in error_of(
-        command(workspace, "pipelines.grid", "quick")
-    )
+    assert "scale=tiny: expected a number or a fraction" in error_of(command(workspace, "pipelines.grid", "quick"))
 
 
 def test_conf_newer_than_cells_says_what_to_type(workspace: Path) -> None:

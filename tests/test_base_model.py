@@ -52,9 +52,7 @@ def test_asset_is_checked_and_copied(tmp_path: Path, folder: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("name", base_model.FILES)
-def test_changed_asset_is_refused(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_changed_asset_is_refused(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(base_model, "ASSETS", folder.parent)
     cfg = Model("toy", "asset", path="toy", sha256=sha256(folder / "model.safetensors"))
     (folder / name).write_text("changed")
@@ -63,9 +61,7 @@ def test_changed_asset_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_asset_with_another_pin_is_refused(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_asset_with_another_pin_is_refused(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SHA256SUMS travels with the files; the pin in conf/ says which release of them a result is from."""
     monkeypatch.setattr(base_model, "ASSETS", folder.parent)
     with pytest.raises(PreflabError, match="expected 0000"):
@@ -142,9 +138,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             layer, kind = stem.removeprefix("model.layers.").split(".", 1)
             if kind in ("self_attn.q_proj", "self_attn.k_proj"):
                 # llama.cpp: rows of a head in the order 0, 4, 1, 5, 2, 6, 3, 7 (its halves interleaved)
-                order = [
-                    8 * head + row for head in range(len(values) // 8) for row in (0, 4, 1, 5, 2, 6, 3, 7)
-                ]
+                order = [8 * head + row for head in range(len(values) // 8) for row in (0, 4, 1, 5, 2, 6, 3, 7)]
                 values = values[order]
             writer.add_tensor(f"blk.{layer}.{theirs[kind]}.weight", values)
         else:
@@ -176,9 +170,7 @@ def test_converted_model_computes_the_same(tmp_path: Path, llama: tuple[Path, Pa
     assert torch.equal(found, expected)
 
 
-def test_converted_tokenizer_splits_digits_and_keeps_special_tokens(
-    tmp_path: Path, llama: tuple[Path, Path]
-) -> None:
+def test_converted_tokenizer_splits_digits_and_keeps_special_tokens(tmp_path: Path, llama: tuple[Path, Path]) -> None:
     from transformers import AutoTokenizer
 
     gguf_model.convert(llama[1], tmp_path)
@@ -197,9 +189,7 @@ def test_converted_tokenizer_splits_digits_and_keeps_special_tokens(
     assert (tokenizer.unk_token, tokenizer.pad_token) == ("<|endoftext|>", "<|im_end|>")
 
 
-def test_model_inside_a_wheel(
-    tmp_path: Path, llama: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_model_inside_a_wheel(tmp_path: Path, llama: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The same bytes twice; a wrong member names the right one."""
     monkeypatch.setenv("PREFLAB_DOWNLOADS", str(tmp_path))
     wheel = tmp_path / "toy-model-1.0.whl"  # as if fetched before
@@ -212,9 +202,7 @@ def test_model_inside_a_wheel(
     for name in base_model.FILES:
         assert sha256(tmp_path / "first" / name) == sha256(tmp_path / "second" / name)
     cfg.member = "toy/models.gguf"
-    with pytest.raises(
-        PreflabError, match=r"model\.member=toy/models\.gguf: .* did you mean 'toy/model\.gguf'"
-    ):
+    with pytest.raises(PreflabError, match=r"model\.member=toy/models\.gguf: .* did you mean 'toy/model\.gguf'"):
         base_model.build(cfg, tmp_path / "third")
 
 
@@ -237,9 +225,7 @@ class Hub(BaseHTTPRequestHandler):
             ]
             about = files if "/tree/" in self.path else {"id": "org/toy", "sha": COMMIT}
             return self.answer(200, json.dumps(about).encode(), {"Content-Type": "application/json"})
-        return self.answer(
-            200, (self.folder / name).read_bytes(), {"ETag": f'"{name}"', "X-Repo-Commit": COMMIT}
-        )
+        return self.answer(200, (self.folder / name).read_bytes(), {"ETag": f'"{name}"', "X-Repo-Commit": COMMIT})
 
     def do_HEAD(self) -> None:
         self.do_GET()

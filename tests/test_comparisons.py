@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_model import END, PAD, gpt2, task
 from test_reward import comparisons as some
+from tiny_model import END, PAD, gpt2, task
 
 from preflab import comparisons, models
 from preflab.comparisons import sample, synthetic
@@ -72,5 +72,7 @@ def test_passing_responses_all_end_and_are_truncated():
 def test_responses_that_never_pass_are_an_error_not_a_hang():
     lm = gpt2()
     queries = models.left_pad(torch.tensor([c.query for c in some(3)]), PAD)
-    with pytest.raises(PreflabError, match=r"3 of 3 queries have fewer than 4 responses .* raise comparisons.max_rounds"):
+    with pytest.raises(
+        PreflabError, match=r"3 of 3 queries have fewer than 4 responses .* raise comparisons.max_rounds"
+    ):
         sample.passing(lm, queries, 4, task(), PAD - 1, PAD, 16, 0, ("test",))

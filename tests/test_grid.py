@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from preflab import cells, config, grid
 from preflab.compose import composer
 from preflab.errors import PreflabError
+from preflab.kinds import KINDS
 
 PROJECT = Path(__file__).resolve().parents[1]
 GRIDS = cells.names(PROJECT)
@@ -106,7 +107,7 @@ def test_extra_axes_are_in_the_names_of_the_stages_that_they_change(root: Path) 
 
 
 def test_a_taken_name_gets_digits_of_the_digest() -> None:
-    """`evaluation.seed` shows in no name of `ppo`, `comparisons.seed` in those of all; without an axis nothing shows."""
+    """`evaluation.seed` shows in no name of `ppo`, `comparisons.seed` in all names; without an axis nothing shows."""
     with composer(PROJECT / "conf") as compose:
         built = grid.expand("x", [grid.Point([f"comparisons.seed={n}"], {}) for n in (1, 2)], compose)
     first, second = ids(built, "reward")
@@ -116,7 +117,11 @@ def test_a_taken_name_gets_digits_of_the_digest() -> None:
 
 def test_equal_values_written_differently_are_equal() -> None:
     with composer(PROJECT / "conf") as compose:
-        lines = [["policy.adaptive_kl.target=4"], ["policy.adaptive_kl.target=4.0"], ["policy.adaptive_kl.target=40e-1"]]
+        lines = [
+            ["policy.adaptive_kl.target=4"],
+            ["policy.adaptive_kl.target=4.0"],
+            ["policy.adaptive_kl.target=40e-1"],
+        ]
         built = grid.expand("x", [grid.Point(line, {}) for line in lines], compose)
     assert len(ids(built, "ppo")) == 1
 
@@ -140,7 +145,7 @@ PATHS = [  # of a setting, and the kinds that own it (everything below them diff
 def below(kinds: set[str]) -> set[str]:
     """The kinds themselves and all that read them."""
     found = set(kinds)
-    for kind, (_, upstream, _) in grid.KINDS.items():
+    for kind, (_, upstream, _) in KINDS.items():
         if found & set(upstream):
             found.add(kind)
     return found
@@ -154,7 +159,9 @@ def one_cell() -> dict[str, Any]:
 
 def expand_settings(variants: list[dict[str, Any]]) -> grid.Grid:
     """`expand` with settings given instead of composed."""
-    return grid.expand("x", [grid.Point([str(n)], {}) for n in range(len(variants))], lambda line: variants[int(line[0])])
+    return grid.expand(
+        "x", [grid.Point([str(n)], {}) for n in range(len(variants))], lambda line: variants[int(line[0])]
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -174,7 +181,7 @@ def test_equal_settings_share_an_instance_and_different_ones_never_do(
             node[last] = value
         variants.append(variant)
     built = expand_settings(variants)
-    for kind in grid.KINDS:
+    for kind in KINDS:
         if kind == "pretrain":
             continue
         # what the stage must depend on: the changes owned by it or by anything that it reads
@@ -230,9 +237,7 @@ def test_check_says_what_to_type(root: Path) -> None:
         cells.check(root)
 
 
-def test_a_changed_reward_lr_changes_exactly_reward_ppo_and_evaluate(
-    root: Path, quick: grid.Grid
-) -> None:
+def test_a_changed_reward_lr_changes_exactly_reward_ppo_and_evaluate(root: Path, quick: grid.Grid) -> None:
     before = by_id(quick)
     replace(root / "conf" / "reward" / "paper.yaml", "lr: 1.77e-05", "lr: 2e-05")
     after = by_id(cells.build(root, "quick"))
@@ -260,7 +265,10 @@ def test_pretrain_replaces_model() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("labels=6k", r"labels=6k: no such choice in conf/labels/; did you mean '60k'\? choices: 20k, 5k, 60k, mock"),
+        (
+            "labels=6k",
+            r"labels=6k: no such choice in conf/labels/; did you mean '60k'\? choices: 20k, 5k, 60k, mock",
+        ),
         ("policy.lrr=1", r"policy.lrr=1: no such setting in conf/; did you mean 'policy.lr'"),
         ("label=5k", r"label=5k: no such setting in conf/; did you mean 'labels'\?"),
         ("reward.lr=fast", r"reward.lr"),
@@ -285,7 +293,7 @@ def test_all_problems_of_all_cells_at_once(root: Path) -> None:
 
 
 def test_unknown_grid_and_unknown_key_of_a_grid(root: Path) -> None:
-    with pytest.raises(PreflabError, match="grid 'quik'.*did you mean 'quick'"):
+    with pytest.raises(PreflabError, match=r"grid 'quik'.*did you mean 'quick'"):
         cells.build(root, "quik")
     set_grid(root, {"products": {}})
     with pytest.raises(PreflabError, match=r"conf/grid/quick.yaml: products: no such key; did you mean 'product'"):
@@ -293,7 +301,10 @@ def test_unknown_grid_and_unknown_key_of_a_grid(root: Path) -> None:
 
 
 def test_results_of_cells_that_left_the_grid_are_removed(root: Path, quick: grid.Grid) -> None:
-    kept, left = root / "reports/curves/sentiment-5k-offline-1.csv", root / "reports/curves/sentiment-5k-offline-9.csv"
+    kept, left = (
+        root / "reports/curves/sentiment-5k-offline-1.csv",
+        root / "reports/curves/sentiment-5k-offline-9.csv",
+    )
     record = root / "reports/runs/ppo-sentiment-5k-offline-9.json"
     for path in (kept, left, record):
         path.parent.mkdir(parents=True, exist_ok=True)

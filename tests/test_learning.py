@@ -11,14 +11,16 @@ from preflab.errors import PreflabError
 FAVOURITE = 7
 
 
-def train(sign: float, folder, seed: int = 1, updates: int = 40, hooks: dict | None = None, **changes: object) -> ppo.Result:
+def train(
+    sign: float, folder, seed: int = 1, updates: int = 40, hooks: dict | None = None, **changes: object
+) -> ppo.Result:
     """A tiny policy on the share of one token in its responses, in standard deviations of the reference."""
     torch.manual_seed(0)
     lm = gpt2(width=32)
     lm.transformer.wte.weight.data.mul_(0.2)  # a flat reference: every token can be learned
     stage = policy_stage(
-        seed, episodes=64 * updates, batch_size=64, lr=3e-3, kl_coef=0.1, adaptive_kl=AdaptiveKL(2.0, 200.0), task_truncate_after=0,
-        **changes,
+        seed, episodes=64 * updates, batch_size=64, lr=3e-3, kl_coef=0.1, adaptive_kl=AdaptiveKL(2.0, 200.0),
+        task_truncate_after=0, **changes,
     )  # fmt: skip
     queries = torch.randint(VOCABULARY, (32, 6), generator=torch.Generator().manual_seed(0))
     policy = models.Policy(gpt2(width=32))
@@ -30,10 +32,10 @@ def train(sign: float, folder, seed: int = 1, updates: int = 40, hooks: dict | N
     parts = {
         "reward": lambda: share,
         "true_reward": share,
-        "before_update": lambda update, policy: {},
-        "log": lambda row, update: None,
+        "before_update": lambda _update, _policy: {},
+        "log": lambda _row, _update: None,
         "save_state": lambda: ({}, {}),
-        "load_state": lambda tensors, state: None,
+        "load_state": lambda _tensors, _state: None,
     } | (hooks or {})
     return ppo.train(stage, lm, policy, queries, END, PAD, ppo.Hooks(**parts), folder)
 
@@ -66,7 +68,7 @@ def test_kl_starts_at_zero_and_stays_near_its_target(both):
 
 def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, monkeypatch):
     whole = train(1.0, tmp_path / "whole", updates=6)
-    monkeypatch.setattr("preflab.checkpoint.Every.due", lambda self: True)
+    monkeypatch.setattr("preflab.checkpoint.Every.due", lambda _self: True)
 
     def stop(row, update):
         if update == 4:
@@ -80,12 +82,14 @@ def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr("preflab.checkpoint.Every.due", lambda self: True)
+    monkeypatch.setattr("preflab.checkpoint.Every.due", lambda _self: True)
     calls = iter(range(100))
 
     def broken(queries, responses):
         return torch.full((len(queries),), float("nan") if next(calls) == 2 else 0.5)
 
-    with pytest.raises(PreflabError, match=r"at update 2 of 6; the last good checkpoint is in .*; lower the learning rate"):
+    with pytest.raises(
+        PreflabError, match=r"at update 2 of 6; the last good checkpoint is in .*; lower the learning rate"
+    ):
         train(1.0, tmp_path, updates=6, hooks={"reward": lambda: broken})
     assert [p.name for p in tmp_path.glob("step-*")] == ["step-2"]

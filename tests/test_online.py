@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from tiny_model import END, PAD, VOCABULARY, gpt2, policy_stage, reward_settings
 from test_reward import comparisons
+from tiny_model import END, PAD, VOCABULARY, gpt2, policy_stage, reward_settings
 
 from preflab import models, online, reward
 from preflab.comparisons import synthetic
@@ -78,4 +78,7 @@ def test_a_resumed_run_collects_the_same_labels():
     for update in range(2, 4):
         resumed.before_update(update, policy)
     assert resumed.labels == whole.labels
-    assert all(torch.equal(a, b) for a, b in zip(whole.model.state_dict().values(), resumed.model.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(whole.model.state_dict().values(), resumed.model.state_dict().values(), strict=True)
+    )

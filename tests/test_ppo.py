@@ -59,7 +59,8 @@ def test_losses_by_hand():
     old = torch.zeros(1, 2)
     new = torch.tensor([[math.log(1.5), math.log(0.5)]])
     got = ppo.losses(
-        new, torch.tensor([[1.0, 0.0]]), old, torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, -1.0]]), torch.tensor([[2.0, 1.0]]),
+        new, torch.tensor([[1.0, 0.0]]), old, torch.tensor([[0.0, 0.0]]),
+        torch.tensor([[1.0, -1.0]]), torch.tensor([[2.0, 1.0]]),
         0.2, 0.2, 0.1,
     )  # fmt: skip
     # policy: max(−1.5, −1.2) = −1.2 and max(0.5, 0.8) = 0.8; mean −0.2
@@ -75,7 +76,9 @@ def test_gradient_of_the_first_step_is_minus_advantage():
     logprobs = torch.zeros(1, 2, requires_grad=True)
     zero = torch.zeros(1, 2)
     ppo.losses(logprobs, zero, zero, zero, torch.tensor([[3.0, -1.0]]), zero, 0.2, 0.2, 0.1).total.backward()
-    torch.testing.assert_close(logprobs.grad, torch.tensor([[-1.5, 0.5]]))  # −A/2 for two tokens: a good token becomes likelier
+    torch.testing.assert_close(
+        logprobs.grad, torch.tensor([[-1.5, 0.5]])
+    )  # −A/2 for two tokens: a good token becomes likelier
 
 
 def test_kl_controller_over_several_steps():
@@ -104,7 +107,16 @@ def test_missing_end_token_replaces_the_score_by_the_penalty():
 
     got = ppo.task_scores(score, torch.zeros(2, 6, dtype=torch.long), responses, END, stage, PAD)
     torch.testing.assert_close(got, torch.tensor([0.7, -1.0]))
-    assert seen[0][0].tolist() == [1, 2, 4, 5, END, PAD, PAD, PAD]  # the reward model reads the truncated response
+    assert seen[0][0].tolist() == [
+        1,
+        2,
+        4,
+        5,
+        END,
+        PAD,
+        PAD,
+        PAD,
+    ]  # the reward model reads the truncated response
 
 
 def test_query_batches_read_every_query_once_per_pass_and_can_start_anywhere():

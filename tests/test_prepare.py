@@ -83,7 +83,10 @@ def test_reader_cleans_and_checks(tmp_path):
 
 
 def test_classifier_learns_and_survives_saving(tmp_path):
-    good, bad = ["a great and lovely film", "lovely acting , great fun"], ["a dull and awful film", "awful acting , dull plot"]
+    good, bad = (
+        ["a great and lovely film", "lovely acting , great fun"],
+        ["a dull and awful film", "awful acting , dull plot"],
+    )
     model = classifier.train((good + bad) * 3, [1, 1, 0, 0] * 3)
     assert model.accuracy(["great fun", "awful plot"], [1, 0]) == 1.0
     model.save(tmp_path, "labeller")

@@ -112,9 +112,7 @@ def make_grid(root: Path, names: list[str]) -> dict:
         labels, collection, seed, judge, labeller, kl, accuracy = CELLS[name]
         write_samples(root, name, judge, labeller, kl)
         reward = (
-            "sentiment-mock"
-            if labels == "mock"
-            else f"sentiment-{labels if collection == 'offline' else '1k'}-{seed}"
+            "sentiment-mock" if labels == "mock" else f"sentiment-{labels if collection == 'offline' else '1k'}-{seed}"
         )
         learned = {"heldout_accuracy": accuracy, "heldout_accuracy_se": 0.02, "heldout_loss": 1.3}
         learned |= {"expected_calibration_error": 0.03, "num_train": NUM_TRAIN[labels]}
@@ -166,9 +164,7 @@ def test_table_1_is_worked_out_by_hand(report):
 
 def test_table_1_has_the_papers_numbers_and_the_scale_beside_the_labels(report):
     rows = shown(report, "table1")
-    published = {
-        name: (row["paper"], row["paper_source"]) for name, row in rows.items() if row["paper"] != "–"
-    }
+    published = {name: (row["paper"], row["paper_source"]) for name, row in rows.items() if row["paper"] != "–"}
     assert published == {
         "5k offline vs zero-shot": ("88.0", "Table 1"),
         "5k offline vs mock": ("77.0", "Table 1"),
@@ -365,9 +361,7 @@ def test_a_context_with_two_texts_is_refused(tmp_path):
     path = tmp_path / "data/samples/sentiment-5k-offline-1/samples.parquet"
     samples = pq.read_table(path)
     pq.write_table(samples.set_column(1, "query", pa.array(["Another.", *QUERIES[1:]])), path)
-    with pytest.raises(
-        PreflabError, match="5k-offline-1 and sentiment-zero-shot: equal contexts hold different"
-    ):
+    with pytest.raises(PreflabError, match="5k-offline-1 and sentiment-zero-shot: equal contexts hold different"):
         page.build(load.from_files(about, tmp_path), CLAIMS)
 
 
@@ -386,12 +380,8 @@ def test_a_missing_result_is_one_sentence(tmp_path):
         load.from_files(about, tmp_path)
 
 
-def run_pipeline(
-    root: Path, *arguments: str, code: str = "report.main()"
-) -> subprocess.CompletedProcess[str]:
-    program = (
-        f"import sys; sys.argv[0] = 'report'; from pipelines import report; from preflab import cli; {code}"
-    )
+def run_pipeline(root: Path, *arguments: str, code: str = "report.main()") -> subprocess.CompletedProcess[str]:
+    program = f"import sys; sys.argv[0] = 'report'; from pipelines import report; from preflab import cli; {code}"
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     environment["PYTHONPATH"] = f"{ROOT}/src{os.pathsep}{ROOT}"
     command = [sys.executable, "-c", program, *arguments, "--claims", str(CLAIMS)]
@@ -411,15 +401,10 @@ def test_the_command_reports_and_mlflow_gives_the_same_report(tmp_path):
     assert done.returncode == 0, done.stderr
     again = run_pipeline(tmp_path, "--from-mlflow", "tiny", "--out", "again")
     assert again.returncode == 0, again.stderr
-    files = sorted(
-        path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*") if path.is_file()
-    )
+    files = sorted(path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*") if path.is_file())
     assert len(files) == 4 + 2 * 7 + 3 + 2
     for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "reports" / file).read_bytes(), file
     unknown = run_pipeline(tmp_path, "--from-mlflow", "quick", code="cli.main(report.main)")
     assert unknown.returncode == 2
-    assert (
-        unknown.stderr
-        == "error: --from-mlflow quick: no sweep of this run id or name in MLflow; it has: tiny\n"
-    )
+    assert unknown.stderr == "error: --from-mlflow quick: no sweep of this run id or name in MLflow; it has: tiny\n"

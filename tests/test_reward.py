@@ -93,7 +93,10 @@ def test_training_leaves_the_reference_alone_learns_and_ends_normalised():
 def test_same_seed_same_bytes():
     lm = gpt2()
     queries = models.left_pad(torch.tensor([c.query for c in comparisons(16)]), PAD)
-    states = [reward.train(lm, comparisons(8), queries, task(), reward_settings(), PAD, 4).model.state_dict() for _ in range(2)]
+    states = [
+        reward.train(lm, comparisons(8), queries, task(), reward_settings(), PAD, 4).model.state_dict()
+        for _ in range(2)
+    ]
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 
 
@@ -110,8 +113,10 @@ def test_a_reward_model_of_another_reference_is_refused(tmp_path):
     model = reward.initial(lm, 1)
     reward.save(model, tmp_path / "reward", tmp_path / "one")
     loaded = reward.load(tmp_path / "reward", lm, tmp_path / "one")
-    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True))
-    with pytest.raises(PreflabError, match=r"reward\.json: trained against the reference .* but the policy starts from .*two"):
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.state_dict().values(), loaded.state_dict().values(), strict=True)
+    )
+    with pytest.raises(
+        PreflabError, match=r"reward\.json: trained against the reference .* but the policy starts from .*two"
+    ):
         reward.load(tmp_path / "reward", lm, tmp_path / "two")
-
-

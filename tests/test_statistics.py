@@ -25,9 +25,7 @@ def test_majority_of_three_is_3p2_minus_2p3(p):
     assert probability_by_enumeration(p, 3) == pytest.approx(3 * p**2 - 2 * p**3)
 
 
-@pytest.mark.parametrize(
-    ("gap", "tau", "votes"), [(1.0, 2.0, 3), (-0.5, 0.5, 3), (0.3, 1.0, 1), (2.0, 4.0, 5)]
-)
+@pytest.mark.parametrize(("gap", "tau", "votes"), [(1.0, 2.0, 3), (-0.5, 0.5, 3), (0.3, 1.0, 1), (2.0, 4.0, 5)])
 def test_majority_has_the_exact_win_probability(gap, tau, votes):
     contexts = 40_000
     wins = majority(np.full(contexts, gap), np.zeros(contexts), tau, votes, seed=3)

@@ -76,14 +76,28 @@ def test_a_stage_is_recorded_in_a_file_and_in_mlflow(root: Path) -> None:
     assert record["inputs"] == {"models/reward/b": "0123abcd.dir"}
     assert (record["kind"], record["id"]) == ("ppo", "a-1")
     assert record["params_sha256"] == run.data.tags["params.sha256"]
-    assert {"started", "wall_s", "device", "cpu_threads", "versions", "command", "git_commit", "dirty"} <= record.keys()
+    assert {
+        "started",
+        "wall_s",
+        "device",
+        "cpu_threads",
+        "versions",
+        "command",
+        "git_commit",
+        "dirty",
+    } <= record.keys()
     assert (run.info.run_name, run.info.status) == ("ppo a-1", "FINISHED")
     assert run.data.params == {"policy.lr": "1e-05", "seed": "1"}
     assert run.data.metrics == {"kl": 1.25}  # no NaN
     assert run.data.tags["input.reward"] == "models/reward/b 0123abcd.dir"
     assert run.data.tags["data.human"] == "false"
     history = spool.connect(root).get_metric_history(run.info.run_id, "kl")
-    assert sorted((metric.step, metric.value) for metric in history) == [(0, 0.0), (1, 0.5), (2, 1.0), (2, 1.25)]
+    assert sorted((metric.step, metric.value) for metric in history) == [
+        (0, 0.0),
+        (1, 0.5),
+        (2, 1.0),
+        (2, 1.25),
+    ]
     assert not waiting(root)
 
 
@@ -194,10 +208,29 @@ def test_metrics_never_wait_for_mlflow(root: Path, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def about(root: Path) -> dict[str, Any]:
     """A finished grid of one cell and its reference, the cell in a sweep's folder."""
-    common = {"task": "t", "model": "m", "labeller": "c", "agreement": None, "synthetic": True, "num_train": 8}
-    reference = common | {"labels": None, "collection": None, "overrides": {}, "zero_shot": "z", "evaluate": "z"}
+    common = {
+        "task": "t",
+        "model": "m",
+        "labeller": "c",
+        "agreement": None,
+        "synthetic": True,
+        "num_train": 8,
+    }
+    reference = common | {
+        "labels": None,
+        "collection": None,
+        "overrides": {},
+        "zero_shot": "z",
+        "evaluate": "z",
+    }
     cell = common | {"labels": "5k", "collection": "offline", "seed": 1, "overrides": {"policy.lr": "1"}}
-    cell |= {"reward": "r", "ppo": "p", "evaluate": "e", "zero_shot": "z", "at": {"ppo": "sweeps/s/", "evaluate": "sweeps/s/"}}
+    cell |= {
+        "reward": "r",
+        "ppo": "p",
+        "evaluate": "e",
+        "zero_shot": "z",
+        "at": {"ppo": "sweeps/s/", "evaluate": "sweeps/s/"},
+    }
     files = {
         "reports/metrics/z.json": '{"kl": 0.0}',
         "sweeps/s/reports/metrics/e.json": '{"kl": 5.5, "win_rate": 0.8}',
@@ -210,7 +243,12 @@ def about(root: Path) -> dict[str, Any]:
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(content)
-    return {"grid": "quick", "scale": "1/40", "episode_scale": "1/1000", "cells": {"zero": reference, "cell": cell}}
+    return {
+        "grid": "quick",
+        "scale": "1/40",
+        "episode_scale": "1/1000",
+        "cells": {"zero": reference, "cell": cell},
+    }
 
 
 def test_a_grid_is_one_parent_with_a_child_per_cell(root: Path, about: dict[str, Any], tmp_path: Path) -> None:
@@ -245,5 +283,7 @@ def test_a_grid_is_replayed_too(root: Path, about: dict[str, Any], monkeypatch: 
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert tracking.replay(root) == 1
     parent = next(run for run in runs(root, spool.SWEEPS) if run.info.run_name == "s")
-    children = [run for run in runs(root, spool.SWEEPS) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    children = [
+        run for run in runs(root, spool.SWEEPS) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    ]
     assert len(children) == 2

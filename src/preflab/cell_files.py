@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from preflab.grid import KINDS, ROW_IDS
+from preflab.kinds import KINDS, ROW_IDS
 from preflab.spool import numbers
 
 Row = dict[str, Any]
@@ -17,9 +17,7 @@ class CellFiles:
 
     def __init__(self, root: Path, row: Row) -> None:
         self.root, self.row = root, row
-        self.kinds = [
-            kind for kind in ROW_IDS if row.get(kind) and not (row["labels"] is None and kind == "evaluate")
-        ]
+        self.kinds = [kind for kind in ROW_IDS if row.get(kind) and not (row["labels"] is None and kind == "evaluate")]
         self.last = "zero_shot" if row["labels"] is None else "evaluate"
 
     def path(self, kind: str, template: str) -> Path:
@@ -50,9 +48,7 @@ class CellFiles:
         for kind in [kind for kind in ("comparisons", "reward") if kind in self.kinds]:
             path = self.path(kind, f"reports/{kind}/{{id}}.json")
             if path.exists():
-                final |= {
-                    f"{kind}/{key}": value for key, value in numbers(json.loads(path.read_text())).items()
-                }
+                final |= {f"{kind}/{key}": value for key, value in numbers(json.loads(path.read_text())).items()}
         yield {"values": final, "step": episode}
 
     def texts(self) -> dict[str, str]:

@@ -1,5 +1,6 @@
-"""cells.yaml and params/: a grid as the files that DVC reads.  cells.yaml is generated and committed, like a lock file."""
+"""cells.yaml and params/: a grid as files that DVC reads.  cells.yaml is generated and committed, like a lock file."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import yaml
 from preflab import grid
 from preflab.compose import composer
 from preflab.errors import PreflabError, did_you_mean
-from preflab.grid import KINDS, Grid, Listed
+from preflab.grid import Grid, Listed
+from preflab.kinds import KINDS
 
 HEADER = "# Generated from conf/ by `python -m pipelines.grid`, committed, read by dvc.yaml.  Do not edit.\n"
 DEFAULT = "quick"
@@ -65,7 +67,7 @@ def current_name(root: Path) -> str | None:
 
 
 def as_data(built: Grid, at: str = "") -> dict[str, Any]:
-    """What cells.yaml holds: the cells, and of each kind the instances of this pipeline with the paths that they read."""
+    """What cells.yaml holds: the cells, and of each kind this pipeline's instances with the paths that they read."""
     data: dict[str, Any] = report_params(built)
     for kind in KINDS:
         data[kind] = {
@@ -125,10 +127,8 @@ def write_params(root: Path, built: Grid, at: str = "") -> None:
         wanted[folder / "report.yaml"] = dump(report_params(built))
     for path, content in wanted.items():
         replace(path, content)
-    for path in [file for file in folder.rglob("*") if file.is_file() and file not in wanted]:
-        path.unlink()
-    for path in [path for path in folder.iterdir() if path.is_dir() and not any(path.iterdir())]:
-        path.rmdir()
+    for path in [file for file in folder.rglob("[!.]*") if file.is_file() and file not in wanted]:
+        path.unlink(missing_ok=True)  # an empty folder that stays behind is nothing to DVC
 
 
 def prune(root: Path, built: Grid) -> list[Path]:
@@ -171,7 +171,7 @@ def replace(path: Path, content: str) -> bool:
     if path.exists() and path.read_text() == content:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.writing")
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(content)
     beside.replace(path)
     return True

@@ -57,7 +57,9 @@ def load(folder: Path) -> Checkpoint | None:
     record = json.loads((found[-1] / "state.json").read_text())
     blob = (found[-1] / "tensors.safetensors").read_bytes()
     if hashlib.sha256(blob).hexdigest() != record["sha256"]:
-        raise PreflabError(f"{found[-1]}: the tensors do not match their sha256; delete this folder to start the stage over")
+        raise PreflabError(
+            f"{found[-1]}: the tensors do not match their sha256; delete this folder to start the stage over"
+        )
     return Checkpoint(record["step"], from_bytes(blob), record["state"])
 
 
@@ -67,7 +69,9 @@ def folder_for(stage: str, *inputs: Path) -> Path:
     for path in inputs:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
-                digest.update(file.relative_to(path).as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+                digest.update(
+                    file.relative_to(path).as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest()
+                )
     return Path(".checkpoints") / f"{stage.replace('@', '-')}-{digest.hexdigest()[:16]}"
 
 

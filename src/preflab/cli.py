@@ -26,7 +26,10 @@ _REMEDY = {
 
 
 def main(run: Callable[[], int | None]) -> None:
-    """Call `run` and exit with what it returns (None is 0); 2 after a PreflabError, 130 after Ctrl-C; bugs keep their traceback."""
+    """Call `run` and exit with what it returns (None is 0), 2 after a PreflabError, 130 after Ctrl-C.
+
+    A bug keeps its traceback.
+    """
     telemetry.off()
     logging.basicConfig(level=os.environ.get("PREFLAB_LOG", "WARNING"), format="%(name)s: %(message)s")
     try:

@@ -17,7 +17,7 @@ ADAMS = ["tf", "torch"]
 
 @dataclass(slots=True)
 class Runtime:
-    """`threads` of a CPU stage (part of the result: sums are split by thread); `matmul`: highest, or medium = bf16 products."""
+    """`threads` of a CPU stage (part of the result: sums are split by thread); `matmul`: highest, or medium (bf16)."""
 
     threads: int
     matmul: str
@@ -33,6 +33,7 @@ class Corpus:
     version: str
     sha256: str
     query_sources: list[str]
+    limit: int | None
 
 
 @dataclass(slots=True)
@@ -283,14 +284,14 @@ Stage = TypeVar("Stage")
 
 
 def register_resolvers() -> None:
-    """`${budget:N,SCALE,MULTIPLE}`: N × SCALE, rounded down to a multiple (at least one): the paper's budget, scaled."""
+    """`${budget:N,SCALE,MULTIPLE}`: the paper's budget N × SCALE, rounded down to a multiple (at least one)."""
     from omegaconf import OmegaConf
 
     OmegaConf.register_new_resolver("budget", budget, replace=True)
 
 
 def budget(full: int, scale: object, multiple: int) -> int:
-    """`budget(5000, "1/20", 8)` is 248: 5000/20 = 250, rounded down to a multiple of 8 (the released code's 4,992 of 5,000)."""
+    """`budget(5000, "1/20", 8)` is 248: 250 rounded down to a multiple of 8 (as the released code's 4,992 of 5,000)."""
     try:
         scaled = int(full * Fraction(str(scale)))
     except (ValueError, ZeroDivisionError) as error:
@@ -357,7 +358,8 @@ def check(settings: Any) -> list[str]:
             need(part.response_length > 0, f"task.response_length={part.response_length}: must be above 0")
             need(
                 0 <= part.truncate_after < part.response_length,
-                f"task.truncate_after={part.truncate_after}: must be an index inside task.response_length={part.response_length}",
+                f"task.truncate_after={part.truncate_after}: "
+                f"must be an index inside task.response_length={part.response_length}",
             )
         if isinstance(part, Query | Task):
             need(part.query_length > 0, f"task.query_length={part.query_length}: must be above 0")
@@ -366,7 +368,10 @@ def check(settings: Any) -> list[str]:
             choices = ["highest", "high", "medium"]
             need(part.matmul in choices, f"runtime.matmul={part.matmul}: {did_you_mean(part.matmul, choices)}")
         if isinstance(part, Labeller) and part.agreement is not None:
-            need(0.25 < part.agreement < 1, f"labeller.agreement={part.agreement}: must lie between 0.25 (chance) and 1, or be null")
+            need(
+                0.25 < part.agreement < 1,
+                f"labeller.agreement={part.agreement}: must lie between 0.25 (chance) and 1, or be null",
+            )
         if isinstance(part, Evaluation):
             need(part.votes % 2 == 1, f"evaluation.votes={part.votes}: must be odd, or majorities tie")
         if isinstance(part, Comparisons):
@@ -384,7 +389,8 @@ def check(settings: Any) -> list[str]:
     if isinstance(settings, RewardStage) and not settings.known_reward:
         need(
             settings.initial.num % settings.reward.batch_size == 0,
-            f"labels.num_train={settings.initial.num}: not a multiple of reward.batch_size={settings.reward.batch_size}",
+            f"labels.num_train={settings.initial.num}: "
+            f"not a multiple of reward.batch_size={settings.reward.batch_size}",
         )
     return problems
 
@@ -400,7 +406,9 @@ def _check_policy(policy: Policy) -> list[str]:
     if policy.episodes % policy.batch_size:
         problems.append(f"policy.episodes={policy.episodes}: not a multiple of policy.batch_size={policy.batch_size}")
     if policy.batch_size % policy.nminibatches:
-        problems.append(f"policy.batch_size={policy.batch_size}: not a multiple of policy.nminibatches={policy.nminibatches}")
+        problems.append(
+            f"policy.batch_size={policy.batch_size}: not a multiple of policy.nminibatches={policy.nminibatches}"
+        )
     if policy.adaptive_kl is not None and policy.adaptive_kl.target <= 0:
         problems.append(f"policy.adaptive_kl.target={policy.adaptive_kl.target}: must be above 0 nats")
     if policy.adaptive_kl is not None and policy.adaptive_kl.horizon <= 0:

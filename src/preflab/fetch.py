@@ -129,8 +129,6 @@ def _reason(stderr: str) -> str:
     """pip's own words in one line: its first error, and whether the index was out of reach."""
     if "connection broken by" in stderr:
         return "the package index cannot be reached"
-    errors = [
-        line.removeprefix("ERROR: ").strip() for line in stderr.splitlines() if line.startswith("ERROR: ")
-    ]
+    errors = [line.removeprefix("ERROR: ").strip() for line in stderr.splitlines() if line.startswith("ERROR: ")]
     last = stderr.strip().splitlines()[-1:] or ["it gave no reason"]
     return (errors or last)[0].rstrip(".")

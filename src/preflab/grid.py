@@ -17,44 +17,12 @@ from typing import Any, NamedTuple
 
 from preflab import config
 from preflab.errors import PreflabError
+from preflab.kinds import KINDS, ROW_IDS, USUAL, Settings, order, owned
 
-Settings = dict[str, Any]
 Row = dict[str, Any]
 Graph = dict[str, set[str]]  # a stage, as DVC calls it → the stages that it reads
 
 HEX = 6  # digits of the digest that tell two instances with the same readable name apart
-
-
-class Kind(NamedTuple):
-    """`folder` of the outputs, the kinds it reads, and the axes of a grid that show in its name beside the usual ones."""
-
-    folder: str
-    upstream: list[str]
-    axes: set[str]
-
-
-_DATA = {"corpus", "model", "pretrain", "task"}
-_LABELLED = _DATA | {"labeller", "comparisons", "scale", "runtime"}
-_REWARD = _LABELLED | {"reward", "labels", "collection"}
-_POLICY = _REWARD | {"policy", "episode_scale"}
-
-KINDS: dict[str, Kind] = {
-    "fetch": Kind("data/raw", [], {"corpus"}),
-    "model": Kind("models/base", [], {"model"}),
-    "pretrain": Kind("models/base", ["fetch"], {"corpus", "pretrain"}),
-    "prepare": Kind("data/queries", ["fetch", "model"], _DATA),
-    "comparisons": Kind("data/comparisons", ["prepare", "model"], _LABELLED),
-    "reward": Kind("models/reward", ["prepare", "model", "comparisons"], _REWARD),
-    "ppo": Kind("models/policy", ["prepare", "model", "comparisons", "reward"], _POLICY),
-    "zero_shot": Kind("data/samples", ["prepare", "model", "comparisons"], _LABELLED | {"evaluation"}),
-    "evaluate": Kind(
-        "data/samples",
-        ["prepare", "model", "comparisons", "reward", "ppo", "zero_shot"],
-        _POLICY | {"evaluation"},
-    ),
-}
-USUAL = ["task", "labels", "collection", "seed"]  # the axes that every name of a cell shows
-ROW_IDS = ["prepare", "comparisons", "reward", "ppo", "zero_shot", "evaluate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +89,7 @@ class Grid:
         """The last stage of a cell."""
         identifier = self.cells[cell]["evaluate"]
         return next(
-            i.stage
-            for i in self.instances.values()
-            if i.id == identifier and i.kind in ("evaluate", "zero_shot")
+            i.stage for i in self.instances.values() if i.id == identifier and i.kind in ("evaluate", "zero_shot")
         )
 
 
@@ -131,9 +97,7 @@ def points(spec: Settings) -> list[Point]:
     """The cells of conf/grid/NAME.yaml: the product of the axes and the rows of `include`, each with every seed."""
     product = spec.get("product") or {}
     rows = (
-        [dict(zip(product, values, strict=True)) for values in itertools.product(*product.values())]
-        if product
-        else []
+        [dict(zip(product, values, strict=True)) for values in itertools.product(*product.values())] if product else []
     )
     rows += [dict(row) for row in spec.get("include") or []]
     base = list(spec.get("base") or [])
@@ -181,11 +145,11 @@ def expand(
     first = composed[0][1]
     grid = Grid(name, str(first["scale"]), str(first["episode_scale"]), {}, {})
     namer = _Namer(grid.instances, known or {}, at)
-    for point, settings, owned in composed:
+    for point, settings, own in composed:
         here: dict[str, Instance] = {}
-        for kind in _order(settings):
+        for kind in order(settings):
             upstream = {role: here[role] for role in KINDS[kind].upstream}
-            instance = namer.instance(kind, settings, owned[kind], upstream, point.axes)
+            instance = namer.instance(kind, settings, own[kind], upstream, point.axes)
             here["model" if kind == "pretrain" else kind] = instance
         if zero_shot:
             reference = here["zero_shot"]
@@ -201,62 +165,6 @@ def digest(kind: str, settings: Settings, upstream: dict[str, Instance]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def owned(settings: Settings) -> dict[str, Settings]:
-    """The settings that each kind of stage owns: exactly the fields of its schema, so that nothing else makes it stale."""
-    task, labels, collection = settings["task"], settings["labels"], settings["collection"]
-    known_reward, runtime, seed = labels["known_reward"], settings["runtime"], settings["seed"]
-    online = None
-    if collection["online"] and not known_reward:
-        online = {
-            "num_train": labels["num_train"],
-            "num_initial": collection["initial"]["num"],
-            "retrainings": collection["retrainings"],
-            "validation_share": collection["validation_share"],
-            "reward": settings["reward"],
-        }
-    evaluation = {"task": task, "evaluation": settings["evaluation"], "runtime": runtime}
-    return {
-        "fetch": {"corpus": settings["corpus"]},
-        "model": {"model": settings["model"]},
-        "pretrain": {"corpus": settings["corpus"], "pretrain": settings["pretrain"]},
-        "prepare": {
-            "corpus": settings["corpus"],
-            "query": {key: task[key] for key in ("query_length", "start_text", "end_text")},
-        },
-        "comparisons": {
-            "task": task,
-            "labeller": settings["labeller"],
-            "comparisons": settings["comparisons"],
-            "runtime": runtime,
-        },
-        "reward": {
-            "task": task,
-            "initial": {"name": labels["name"], "num": 0} if known_reward else collection["initial"],
-            "known_reward": known_reward,
-            "reward": settings["reward"],
-            "runtime": runtime,
-            "seed": 1
-            if known_reward
-            else seed,  # a known reward has nothing random: one instance for all seeds
-        },
-        "ppo": {
-            "task": task,
-            "policy": settings["policy"],
-            "online": online,
-            "runtime": runtime,
-            "seed": seed,
-        },
-        "zero_shot": evaluation,
-        "evaluate": evaluation,
-    }
-
-
-def _order(settings: Settings) -> list[str]:
-    """The kinds that a cell needs, upstream first: its base model is either fetched or pretrained here."""
-    skipped = "model" if settings["model"]["source"] == "pretrain" else "pretrain"
-    return [kind for kind in KINDS if kind != skipped]
-
-
 def _checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Settings]:
     """`owned` as typed values (an int given for a float is that float); every problem of the cell in one error.
 
@@ -265,7 +173,7 @@ def _checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Setting
     problems: list[str] = []
     typed: dict[str, Settings] = {}
     everything = owned(settings)
-    for kind in _order(settings):
+    for kind in order(settings):
         key = json.dumps([kind, everything[kind]], sort_keys=True)
         try:
             if key not in seen:

@@ -1,7 +1,7 @@
 """Causal language models of transformers with scalar heads; padding and position ids live here and nowhere else.
 
-Queries are stored padded on the right with `pad_id`, an id outside the vocabulary, as in the original; on the way into a
-model they are padded on the left, so that every response starts at the same column.  Pads are masked, skipped by the
+Queries are stored padded on the right with `pad_id`, an id outside the vocabulary, as in the original; on the way into
+a model they are padded on the left, so that every response starts at the same column.  Pads are masked, skipped by the
 position ids, and replaced by id 0 before the embedding (HF blog, general detail 3).
 """
 
@@ -48,7 +48,9 @@ def load_causal_lm(folder: Path, device: torch.device) -> Any:
     """The base model in `folder`, fp32, in eval mode: dropout is off for policy and reward model (paper §2.1)."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
+    )
     return model.to(device).eval()
 
 
@@ -66,7 +68,9 @@ def token_id(tokenizer: "Tokenizer", text: str) -> int:
     """The id of a text that is one token (`.` is 13 in GPT-2)."""
     ids = tokenizer.encode(text, add_special_tokens=False).ids
     if len(ids) != 1:
-        raise PreflabError(f"task: {text!r} is {len(ids)} tokens for this model ({ids}), expected one; choose another text")
+        raise PreflabError(
+            f"task: {text!r} is {len(ids)} tokens for this model ({ids}), expected one; choose another text"
+        )
     return int(ids[0])
 
 
@@ -106,7 +110,7 @@ def response_logprobs(model: Any, tokens: Tensor, response_length: int, temperat
 
 
 def logprobs_from_hidden(model: Any, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
-    """`[batch, response]` log-probabilities of `targets` from the hidden states before them `[batch, response, width]`."""
+    """Log-probabilities `[batch, response]` of `targets`; `hidden` `[batch, response, width]` are the states before."""
     logits = model.get_output_embeddings()(hidden) / temperature
     flat = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
     return -flat.view_as(targets)
@@ -136,7 +140,10 @@ def save_policy(policy: Policy, folder: Path, base: Path) -> None:
     from safetensors.torch import save_file
 
     policy.lm.save_pretrained(folder)
-    save_file({k: v.detach().cpu().contiguous() for k, v in policy.value_head.state_dict().items()}, folder / "value_head.safetensors")
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in policy.value_head.state_dict().items()},
+        folder / "value_head.safetensors",
+    )
     for name in ("tokenizer.json", "tokenizer_config.json"):
         if (base / name).exists():
             shutil.copyfile(base / name, folder / name)

@@ -88,11 +88,21 @@ class Collector:
         key = (self.cfg.seed, "online", kind, update)
         rows = torch.randint(len(self.queries), (count,), generator=runtime.generator("cpu", *key, "queries"))
         queries = self.queries[rows.to(self.queries.device)]
-        parts = [(self.reference, "reference", 2), (policy.lm, "policy", 2)] if validation else [(policy.lm, "policy", 4)]
+        parts = (
+            [(self.reference, "reference", 2), (policy.lm, "policy", 2)] if validation else [(policy.lm, "policy", 4)]
+        )
         samples = torch.cat(
             [
                 sample.passing(
-                    lm, queries, n, self.cfg.task, self.end_id, self.pad_id, self.online.reward.rollout_batch, MAX_ROUNDS, (*key, name)
+                    lm,
+                    queries,
+                    n,
+                    self.cfg.task,
+                    self.end_id,
+                    self.pad_id,
+                    self.online.reward.rollout_batch,
+                    MAX_ROUNDS,
+                    (*key, name),
                 ).responses
                 for lm, name, n in parts
             ],

@@ -15,7 +15,7 @@ NEVER = "never built"
 
 
 class Verdict(NamedTuple):
-    """Of one stale stage: `reasons` in order of weight; `cached`: DVC's run-cache has the result, nothing is computed."""
+    """Of one stale stage: its `reasons`; `cached`: DVC's run-cache has the result, nothing is computed."""
 
     reasons: list[str]
     cached: bool
@@ -30,19 +30,14 @@ def plan(root: Path, graph: Graph) -> dict[str, Verdict]:
     verdicts: dict[str, Verdict] = {}
     try:
         with repo.lock:
-            stages = {name: repo.stage.collect(name)[0] for name in graph}
+            stages = {stage.addressing: stage for stage in repo.index.stages}
             for name, upstream in graph.items():
-                above = [
-                    stage for stage in graph if stage in upstream and stage in verdicts and stage != "params"
-                ]
-                inputs = {out.def_path for stage in upstream for out in stages[stage].outs}
+                above = [stage for stage in graph if stage in upstream and stage in verdicts and stage != "params"]
                 try:
-                    reasons = _reasons(stages[name], stages[name].status().get(name, []), inputs)
+                    reasons = _reasons(stages[name], stages[name].status().get(name, []))
                     if reasons != [NEVER]:
                         reasons += [
-                            f"after {stage}"
-                            for stage in above
-                            if not any(stage in graph[other] for other in above)
+                            f"after {stage}" for stage in above if not any(stage in graph[other] for other in above)
                         ]
                     cached = bool(reasons) and not above and _in_run_cache(repo, stages[name])
                 except LockError as error:
@@ -59,7 +54,7 @@ def _busy(error: Exception) -> str:
     return f"in use by process {blocker[1]} ({blocker[2]})" if blocker else "in use by another DVC process"
 
 
-def _reasons(stage: "Stage", entries: list[Any], upstream_outputs: set[str]) -> list[str]:
+def _reasons(stage: "Stage", entries: list[Any]) -> list[str]:
     """DVC's account of one stage as sentences; a stage without a record in dvc.lock was never built."""
     if entries and all(not dep.hash_info for dep in stage.deps):
         return [NEVER]
@@ -68,17 +63,14 @@ def _reasons(stage: "Stage", entries: list[Any], upstream_outputs: set[str]) -> 
     for entry in entries:
         if entry == "changed command":
             reasons.append("command changed in dvc.yaml")
-        for path, state in (entry.get("changed deps", {}) if isinstance(entry, dict) else {}).items():
+            continue
+        for path, state in entry.get("changed deps", {}).items():
             if isinstance(state, dict):
-                reasons += [line for line in settings_changed(*_settings(stage, path)) if line not in reasons]
-            elif path in upstream_outputs or any(path.startswith(f"{out}/") for out in upstream_outputs):
-                reasons.append(f"input {state}: {path}")
+                reasons += settings_changed(*_settings(stage, path))
             else:
-                reasons.append(
-                    f"{'code' if path.startswith('src/') else 'input'} {'changed' if state == 'modified' else state}: {path}"
-                )
-        for path, state in (entry.get("changed outs", {}) if isinstance(entry, dict) else {}).items():
-            outputs.append(f"output {state}: {path}")
+                what = "code" if path.startswith("src/") else "input"
+                reasons.append(f"{what} {'changed' if state == 'modified' else state}: {path}")
+        outputs += [f"output {state}: {path}" for path, state in entry.get("changed outs", {}).items()]
     return reasons or outputs
 
 

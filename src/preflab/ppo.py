@@ -106,7 +106,9 @@ def next_kl_coef(kl_coef: float, kl: float, batch_size: int, adaptive: AdaptiveK
     return kl_coef * (1 + error * batch_size / adaptive.horizon)
 
 
-def task_scores(score: Reward, queries: Tensor, responses: Tensor, end_id: int, cfg: PolicyStage, pad_id: int) -> Tensor:
+def task_scores(
+    score: Reward, queries: Tensor, responses: Tensor, end_id: int, cfg: PolicyStage, pad_id: int
+) -> Tensor:
     """`[batch]`: the reward of each truncated response, or the fixed penalty where the end token is missing."""
     truncated = models.truncate(responses, end_id, cfg.task.truncate_after, pad_id)
     ended = models.has_end(responses, end_id, cfg.task.truncate_after)
@@ -149,7 +151,14 @@ class Result(NamedTuple):
 
 
 def train(
-    cfg: PolicyStage, reference: Any, policy: models.Policy, queries: Tensor, end_id: int, pad_id: int, hooks: Hooks, folder: Path
+    cfg: PolicyStage,
+    reference: Any,
+    policy: models.Policy,
+    queries: Tensor,
+    end_id: int,
+    pad_id: int,
+    hooks: Hooks,
+    folder: Path,
 ) -> Result:
     """Train `policy` against the frozen `reference` on left-padded train `queries` `[rows, query]`.
 
@@ -178,7 +187,9 @@ def train(
                 ro = rollout.sample(policy.lm, queries[rows], length, temperature, pad_id, generator, policy.value_head)
                 reference_logprobs = models.response_logprobs(reference, ro.tokens, length, temperature, pad_id)
                 score = task_scores(hooks.reward(), queries[rows], ro.responses, end_id, cfg, pad_id)
-                true = hooks.true_reward(queries[rows], models.truncate(ro.responses, end_id, cfg.task.truncate_after, pad_id))
+                true = hooks.true_reward(
+                    queries[rows], models.truncate(ro.responses, end_id, cfg.task.truncate_after, pad_id)
+                )
                 kl = (ro.logprobs - reference_logprobs).sum(1).mean().item()
                 rewards = token_rewards(ro.logprobs, reference_logprobs, score, kl_coef)
             stats = []
@@ -188,12 +199,13 @@ def train(
             total, policy_loss, value_loss, approxkl, clipfrac = torch.stack(stats).mean(0).tolist()
             if not (math.isfinite(total) and math.isfinite(kl)):
                 raise PreflabError(
-                    f"policy.lr={ppo.lr}: loss {total}, KL {kl} at update {update} of {updates}; the last good checkpoint is in "
-                    f"{folder}; lower the learning rate or raise policy.kl_coef"
+                    f"policy.lr={ppo.lr}: loss {total}, KL {kl} at update {update} of {updates}; "
+                    f"the last good checkpoint is in {folder}; lower the learning rate or raise policy.kl_coef"
                 )
             row = {
                 "update": update, "episode": (update + 1) * ppo.batch_size, "score": score.mean().item(),
-                "true_reward": true.mean().item(), "kl": kl, "kl_coef": kl_coef, "entropy": ro.entropy.sum(1).mean().item(),
+                "true_reward": true.mean().item(),
+                "kl": kl, "kl_coef": kl_coef, "entropy": ro.entropy.sum(1).mean().item(),
                 "policy_loss": policy_loss, "value_loss": value_loss, "approxkl": approxkl, "clipfrac": clipfrac,
                 "ended": models.has_end(ro.responses, end_id, cfg.task.truncate_after).float().mean().item(), "lr": lr,
                 "labels": collected.get("labels", 0.0),
@@ -205,9 +217,16 @@ def train(
             bar.update()
             if keep.due():
                 tensors, state = hooks.save_state()
-                tensors |= {f"policy.{k}": v for k, v in policy.named_parameters()} | checkpoint.pack("optimizer", optimizer)
+                tensors |= {f"policy.{k}": v for k, v in policy.named_parameters()} | checkpoint.pack(
+                    "optimizer", optimizer
+                )
                 taken = getattr(optimizer, "taken", 0)
-                checkpoint.save(folder, update + 1, tensors, {"kl_coef": kl_coef, "curve": curve, "taken": taken, "hooks": state})
+                checkpoint.save(
+                    folder,
+                    update + 1,
+                    tensors,
+                    {"kl_coef": kl_coef, "curve": curve, "taken": taken, "hooks": state},
+                )
     return Result(policy, curve)
 
 
@@ -234,7 +253,8 @@ def step(
     estimate = gae(minibatch_rewards, ro.values[rows], ppo.gamma, ppo.lam)
     logprobs, values = policy.evaluate(ro.tokens[rows], cfg.task.response_length, cfg.task.temperature, pad_id)
     loss = losses(
-        logprobs, values, ro.logprobs[rows], ro.values[rows], whiten(estimate.advantages, shift_mean=True), estimate.returns,
+        logprobs, values, ro.logprobs[rows], ro.values[rows],
+        whiten(estimate.advantages, shift_mean=True), estimate.returns,
         ppo.cliprange, ppo.cliprange_value, ppo.vf_coef,
     )  # fmt: skip
     optimizer.zero_grad()

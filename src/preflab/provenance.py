@@ -40,9 +40,7 @@ def commit(root: Path) -> dict[str, Any]:
     """The commit, and whether anything that results depend on differs from it."""
 
     def git(*args: str) -> str:
-        return subprocess.run(
-            ["git", *args], cwd=root, capture_output=True, text=True, check=False
-        ).stdout.strip()
+        return subprocess.run(["git", *args], cwd=root, capture_output=True, text=True, check=False).stdout.strip()
 
     return {
         "git_commit": git("rev-parse", "--verify", "-q", "HEAD") or None,

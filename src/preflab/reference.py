@@ -31,7 +31,8 @@ def load(settings: Runtime, task: Task, queries: Path, model: Path, split: str =
     rows = prepare.load_queries(queries, split)
     if len(rows[0]) != task.query_length:
         raise PreflabError(
-            f"{queries}/{split}.parquet: queries of {len(rows[0])} tokens, expected task.query_length={task.query_length}; "
+            f"{queries}/{split}.parquet: queries of {len(rows[0])} tokens, "
+            f"expected task.query_length={task.query_length}; "
             "run `python -m pipelines.grid`, then `dvc repro`"
         )
     tokens = models.left_pad(torch.tensor(rows, device=device), pad)
@@ -43,6 +44,6 @@ def check_length(task: Task, model: Path) -> None:
     length, context = task.query_length + task.response_length, models.context_length(model)
     if length > context:
         raise PreflabError(
-            f"task.query_length={task.query_length}, task.response_length={task.response_length}: {length} tokens, but the model in "
-            f"{model} has a context of {context}; shorten one of them"
+            f"task.query_length={task.query_length}, task.response_length={task.response_length}: {length} tokens, "
+            f"but the model in {model} has a context of {context}; shorten one of them"
         )

@@ -19,7 +19,7 @@ from preflab.errors import PreflabError
 
 
 class RewardModel(nn.Module):
-    """Trunk, scalar head, gain and bias. Gain and bias train with the rest, and normalisation resets them (released)."""
+    """Trunk, scalar head, gain and bias. Gain and bias train with the rest; normalisation resets them (released)."""
 
     def __init__(self, trunk: nn.Module, width: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class RewardModel(nn.Module):
         The n responses share one copy of their query: each sees the query and itself, at the positions it would have
         alone, so the trunk runs over query + n · response tokens instead of n · (query + response).
         """
-        batch, n, response = samples.shape
+        _, n, response = samples.shape
         tokens = torch.cat([queries, samples.flatten(1)], 1)
         real = tokens != pad_id
         length = real[:, : queries.shape[1]].sum(1)
@@ -55,14 +55,19 @@ class RewardModel(nn.Module):
             ],
             1,
         )
-        block = torch.cat([torch.zeros(queries.shape[1]), torch.arange(1, n + 1).repeat_interleave(response)]).to(tokens.device)
+        block = torch.cat([torch.zeros(queries.shape[1]), torch.arange(1, n + 1).repeat_interleave(response)]).to(
+            tokens.device
+        )
         order = torch.arange(tokens.shape[1], device=tokens.device)
         causal = order[:, None] >= order[None, :]
         visible = causal & ((block[:, None] == block[None, :]) | (block[None, :] == 0))
         mask = visible[None] & real[:, None, :]
         mask = mask | torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)  # no empty rows at pads
         hidden = self.trunk(
-            input_ids=tokens.masked_fill(~real, 0), attention_mask=mask[:, None], position_ids=positions, use_cache=False
+            input_ids=tokens.masked_fill(~real, 0),
+            attention_mask=mask[:, None],
+            position_ids=positions,
+            use_cache=False,
         ).last_hidden_state
         answers = hidden[:, queries.shape[1] :].unflatten(1, (n, response))
         last = ((samples != pad_id) * torch.arange(response, device=tokens.device)).argmax(2)
@@ -103,7 +108,9 @@ def batch_of(rows: Sequence[Comparison], pad_id: int, device: torch.device) -> B
     """Tensors of some comparisons."""
     queries = models.left_pad(torch.tensor([c.query for c in rows], device=device), pad_id)
     return Batch(
-        queries, torch.tensor([c.samples for c in rows], device=device), torch.tensor([c.best for c in rows], device=device)
+        queries,
+        torch.tensor([c.samples for c in rows], device=device),
+        torch.tensor([c.best for c in rows], device=device),
     )
 
 
@@ -116,7 +123,9 @@ def gain_and_bias(scores: Tensor) -> tuple[float, float]:
     """What makes `scores` mean 0 and (population) standard deviation 1: 1/std and −mean/std."""
     std = scores.std(correction=0).item()
     if not std > 0:
-        raise PreflabError(f"reward: all {scores.numel()} scores on reference samples are {scores[0].item()}; nothing to normalise")
+        raise PreflabError(
+            f"reward: all {scores.numel()} scores on reference samples are {scores[0].item()}; nothing to normalise"
+        )
     return 1 / std, -scores.mean().item() / std
 
 
@@ -126,7 +135,7 @@ Scores = Callable[[Tensor, Tensor], Tensor]
 def reference_scores(
     score: Scores, reference: Any, queries: Tensor, task: Task, cfg: Reward, pad_id: int, *seed: object
 ) -> Tensor:
-    """Scores of untruncated reference responses to `normalize_samples` of the queries (released train_reward.py:162-219)."""
+    """Scores of untruncated reference responses to `normalize_samples` queries (released train_reward.py:162-219)."""
     order = torch.randperm(len(queries), generator=runtime.generator("cpu", *seed, "normalize"))
     order = order.repeat(-(-cfg.normalize_samples // len(queries)))[: cfg.normalize_samples].to(queries.device)
     found = []
@@ -138,7 +147,9 @@ def reference_scores(
 
 
 @torch.no_grad()
-def normalize(model: RewardModel, reference: Any, queries: Tensor, task: Task, cfg: Reward, pad_id: int, *seed: object) -> None:
+def normalize(
+    model: RewardModel, reference: Any, queries: Tensor, task: Task, cfg: Reward, pad_id: int, *seed: object
+) -> None:
     """Set gain and bias so that reference samples score mean 0, standard deviation 1."""
     model.gain.fill_(1.0)
     model.bias.fill_(0.0)
@@ -152,7 +163,13 @@ def normalize(model: RewardModel, reference: Any, queries: Tensor, task: Task, c
 
 
 def train(
-    reference: Any, labels: Sequence[Comparison], queries: Tensor, task: Task, cfg: Reward, pad_id: int, *seed: object
+    reference: Any,
+    labels: Sequence[Comparison],
+    queries: Tensor,
+    task: Task,
+    cfg: Reward,
+    pad_id: int,
+    *seed: object,
 ) -> Training:
     """From the reference, one epoch over `labels`, normalised before and after.
 
@@ -174,7 +191,9 @@ def train(
             loss = loss_of(scores, data.best[chunk])
             value = loss.item()
             if not math.isfinite(value):
-                raise PreflabError(f"reward.lr={cfg.lr}: the loss is {value} at step {step} of {len(chunks)}; lower the learning rate")
+                raise PreflabError(
+                    f"reward.lr={cfg.lr}: the loss is {value} at step {step} of {len(chunks)}; lower the learning rate"
+                )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -224,8 +243,13 @@ def save(model: RewardModel, folder: Path, base: Path) -> None:
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, folder / "reward.safetensors")
-    (folder / "reward.json").write_text(json.dumps({"kind": "network", "reference": digest(base)}, sort_keys=True) + "\n")
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()},
+        folder / "reward.safetensors",
+    )
+    (folder / "reward.json").write_text(
+        json.dumps({"kind": "network", "reference": digest(base)}, sort_keys=True) + "\n"
+    )
 
 
 def load(folder: Path, reference: Any, base: Path) -> RewardModel:

@@ -18,12 +18,21 @@ class GrowingLayer(DynamicLayer):
     transformers' own dynamic layer copies everything at every token: a quarter of the sampling time of a small model.
     """
 
+    keys: Tensor
+    values: Tensor
+
     def __init__(self, length: int) -> None:
         super().__init__()
         self.length = length
         self.room: tuple[Tensor, Tensor] | None = None
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def update(
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        *args: Any,  # noqa: ARG002  the signature is transformers'
+        **kwargs: Any,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor]:
         """Append `[batch, heads, new, size]` and return views of all so far."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
@@ -74,7 +83,8 @@ def sample(
 ) -> Rollout:
     """`each` responses to every row of left-padded `queries` `[rows, query]`, next to each other: batch = rows · each.
 
-    A query is read once, whatever `each` is, and its keys and values are kept for all tokens.  Tokens are drawn by the inverse of the cumulative distribution: `torch.multinomial` takes five times as long on a CPU.
+    A query is read once, whatever `each` is, and its keys and values are kept for all tokens.  Tokens are drawn by the
+    inverse of the cumulative distribution: `torch.multinomial` takes five times as long on a CPU.
     """
     query_length = queries.shape[1]
     given = models.inputs(queries, pad_id)
@@ -86,7 +96,9 @@ def sample(
     head = lm.get_output_embeddings()
     drawn, logprobs, values, entropies = [], [], [], []
     for t in range(response_length):
-        output = lm.base_model(**step, attention_mask=mask[:, : query_length + t], past_key_values=cache, use_cache=True)
+        output = lm.base_model(
+            **step, attention_mask=mask[:, : query_length + t], past_key_values=cache, use_cache=True
+        )
         hidden = output.last_hidden_state[:, -1]
         if t == 0 and each > 1:
             cache.batch_repeat_interleave(each)

@@ -32,7 +32,8 @@ def start(threads: int, matmul: str = "highest") -> "torch.device":
     """Prepare torch for one stage and return its device (cuda where there is one; PREFLAB_DEVICE overrides).
 
     `threads` is part of a CPU result's identity (sums are split by thread), so it is a setting, not a guess at the
-    machine.  `matmul` is torch's float32_matmul_precision: `highest`, or `medium` (bf16 products where the CPU has them).
+    machine.  `matmul` is torch's float32_matmul_precision: `highest`, or `medium` (bf16 products where the CPU has
+    them).
     """
     import torch
 
@@ -51,6 +52,12 @@ def progress(total: int, label: str, unit: str = "step", done: int = 0) -> Itera
     from tqdm import tqdm
 
     with tqdm(
-        total=total, initial=done, desc=label, unit=unit, disable=not sys.stderr.isatty(), leave=False, dynamic_ncols=True
+        total=total,
+        initial=done,
+        desc=label,
+        unit=unit,
+        disable=not sys.stderr.isatty(),
+        leave=False,
+        dynamic_ncols=True,
     ) as bar:
         yield bar

@@ -86,22 +86,16 @@ class Runner:
                 output = log.read_text(errors="replace")
                 blocker = re.search(r"is busy, it is being blocked by:\n\s*\(PID (\d+)\): (.*)", output)
                 if code == 0 or not blocker:
-                    return Outcome(
-                        _state(code, output), time.monotonic() - started, _reason(output) if code else ""
-                    )
+                    return Outcome(_state(code, output), time.monotonic() - started, _reason(output) if code else "")
                 if told != blocker[1]:  # a `dvc repro` that somebody typed; ours hold the stage's lock
                     told = blocker[1]
-                    self.say(
-                        f"{stage} waits for process {blocker[1]} ({blocker[2]}), which uses the same files"
-                    )
+                    self.say(f"{stage} waits for process {blocker[1]} ({blocker[2]}), which uses the same files")
                 time.sleep(1)
         return Outcome("failed", time.monotonic() - started, "interrupted")
 
     def _dvc(self, stage: str, log: Path, lock: int) -> int:
         """The log is a file, not a pipe, so that an orphan can still write to it."""
-        environment = os.environ | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-        }
+        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
         if self.jobs > 1:  # threads that wait for work must not spin on a core that another stage needs
             environment["OMP_WAIT_POLICY"] = "PASSIVE"
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "-s", stage]
@@ -191,4 +185,4 @@ def _reason(output: str) -> str:
     ours = [line for line in lines if line.startswith("error: ")]
     theirs = [line for line in lines if line.startswith("ERROR: ")]
     bug = [line for line in lines if re.match(r"\w+(\.\w+)*(Error|Exception)\b", line)]
-    return (ours or bug or theirs or lines or ["no output"])[-1]
+    return (ours or bug or theirs or lines or ["no output"])[-1].removeprefix("error: ")

@@ -28,9 +28,11 @@ class NetworkScore:
 
 
 class LabellerScore:
-    """`gain · log-odds + bias` of the response's text. The query is left out: it is the same for all that are compared."""
+    """`gain · log-odds + bias` of the response's text. The query, the same for all that are compared, is left out."""
 
-    def __init__(self, labeller: classifier.Classifier, tokenizer: "Tokenizer", pad_id: int, gain: float, bias: float) -> None:
+    def __init__(
+        self, labeller: classifier.Classifier, tokenizer: "Tokenizer", pad_id: int, gain: float, bias: float
+    ) -> None:
         self.labeller = labeller
         self.tokenizer = tokenizer
         self.pad_id = pad_id
@@ -55,7 +57,9 @@ def save_known(folder: Path, base: Path, gain: float, bias: float) -> None:
     (folder / "reward.json").write_text(json.dumps(record, sort_keys=True) + "\n")
 
 
-def load(folder: Path, base: Path, reference: Any, queries: Path, tokenizer: "Tokenizer", pad_id: int) -> NetworkScore | LabellerScore:
+def load(
+    folder: Path, base: Path, reference: Any, queries: Path, tokenizer: "Tokenizer", pad_id: int
+) -> NetworkScore | LabellerScore:
     """The reward in `folder`, of either kind; its reference must be the model in `base`."""
     record = reward.check_reference(folder, base)
     if record["kind"] == "labeller":
@@ -64,7 +68,9 @@ def load(folder: Path, base: Path, reference: Any, queries: Path, tokenizer: "To
     return NetworkScore(reward.load(folder, reference, base), pad_id)
 
 
-def normalize_known(cfg: RewardStage, reference: Any, queries: Path, tokenizer: "Tokenizer", rows: Tensor, pad_id: int) -> LabellerScore:
+def normalize_known(
+    cfg: RewardStage, reference: Any, queries: Path, tokenizer: "Tokenizer", rows: Tensor, pad_id: int
+) -> LabellerScore:
     """The labeller's score with gain and bias from reference samples, as for a reward model."""
     score = LabellerScore(classifier.load(queries / "classifiers", "labeller"), tokenizer, pad_id, 1.0, 0.0)
     raw = reward.reference_scores(score, reference, rows, cfg.task, cfg.reward, pad_id, cfg.seed, "known")

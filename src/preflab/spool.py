@@ -48,13 +48,11 @@ def tracking_uri(root: Path) -> str:
 
 
 def connect(root: Path) -> "MlflowClient":
-    """A client whose two experiments exist.  One process at a time: several on a fresh SQLite file destroy it for good."""
+    """A client whose two experiments exist.  One process at a time: several on a fresh SQLite file destroy it."""
     telemetry.off()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault(
-        "MLFLOW_LOGGING_LEVEL", "ERROR"
-    )  # else the first use of a store prints its migrations
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")  # else the first use of a store prints its migrations
     for name in ("alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
     from filelock import FileLock
@@ -68,9 +66,7 @@ def connect(root: Path) -> "MlflowClient":
         for name in (STAGES, SWEEPS):
             if client.get_experiment_by_name(name) is None:
                 local = uri.startswith("sqlite:")
-                client.create_experiment(
-                    name, (root.resolve() / "mlartifacts" / name).as_uri() if local else None
-                )
+                client.create_experiment(name, (root.resolve() / "mlartifacts" / name).as_uri() if local else None)
     return client
 
 
@@ -121,10 +117,7 @@ class Delivery:
                 if self.spool:
                     self.spool.write({"run": run, "op": "created", "run_id": self.run_ids[run]})
             elif op == "metrics":
-                batch = [
-                    Metric(name, value, event["time"], event["step"])
-                    for name, value in event["values"].items()
-                ]
+                batch = [Metric(name, value, event["time"], event["step"]) for name, value in event["values"].items()]
                 metrics.setdefault(run, []).extend(batch)
             elif op == "file" and (self.root / event["path"]).exists():
                 self.client.log_artifact(self.run_ids[run], str(self.root / event["path"]), event["folder"])
@@ -184,9 +177,7 @@ def replay(root: Path) -> int:
             ended = {event["run"] for event in events if event["op"] == "end"}
             for run in dict.fromkeys(event["run"] for event in events):
                 if run not in ended:
-                    events.append(
-                        {"run": run, "op": "end", "status": "KILLED", "time": events[-1].get("time", now())}
-                    )
+                    events.append({"run": run, "op": "end", "status": "KILLED", "time": events[-1].get("time", now())})
             known = [event for event in events if event["op"] == "created"]
             Delivery(root).send(known + [event for event in events if event["op"] != "created"])
             path.unlink()

@@ -23,9 +23,7 @@ from preflab.grid import Grid, Point, expand
 OWN = re.compile(r"(hydra|sweep)[./]|(grid|plan)$")  # keys that are not settings of a cell
 LONGEST = 80  # characters of a folder's name
 
-_OWN_PATH = re.compile(
-    r"(?<![\w./])(?=(?:params|data|models|reports)/\S*\$\{key\})"
-)  # where such a path starts
+_OWN_PATH = re.compile(r"(?<![\w./])(?=(?:params|data|models|reports)/\S*\$\{key\})")  # where such a path starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +55,11 @@ def make(root: Path, typed: list[str], grid_name: str) -> Sweep:
     """Compose and check all points; nothing is written.  cells.yaml must be current, or nothing would be shared."""
     project = cells.check(root)
     keys = {_key(override) for override in typed}
-    base = [
-        override for override in cells.spec(root, grid_name).get("base") or [] if _key(override) not in keys
-    ]
+    base = [override for override in cells.spec(root, grid_name).get("base") or [] if _key(override) not in keys]
     name = _slug(typed, grid_name)
     overrides = base + typed
     listed = cells.listed(root, except_at=folder(name))
-    return Sweep(
-        root, name, overrides, _expand(root, grid_name, [overrides], typed, folder(name), listed), project
-    )
+    return Sweep(root, name, overrides, _expand(root, grid_name, [overrides], typed, folder(name), listed), project)
 
 
 def load(root: Path, jobs: list[list[str]], grid_name: str, name: str) -> Grid:
@@ -105,9 +99,9 @@ def _expand(
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         for line in lines:
             try:
-                jobs = BasicSweeper.split_arguments(
-                    parser.parse_overrides([o for o in line if _is_setting(o)]), None
-                )[0]
+                jobs = BasicSweeper.split_arguments(parser.parse_overrides([o for o in line if _is_setting(o)]), None)[
+                    0
+                ]
             except HydraException as error:
                 raise PreflabError(f"{' '.join(line)}: {str(error).splitlines()[0]}") from error
             for job in jobs:
@@ -147,7 +141,7 @@ def _is_setting(override: str) -> bool:
 
 
 def _slug(typed: list[str], grid_name: str) -> str:
-    """`target-4-8-12` for policy.adaptive_kl.target=4,8,12: the same for the same sweep, so that it can be continued."""
+    """`target-4-8-12` for policy.adaptive_kl.target=4,8,12: always the same, so that a sweep can be continued."""
     settings = [override.partition("=") for override in typed if _is_setting(override)]
     parts = [grid_name] if grid_name != cells.DEFAULT else []
     parts += [f"{re.split('[./]', key)[-1]}-{value}" for key, _, value in settings]

@@ -63,9 +63,9 @@ def finish(made: Sweep) -> int:
     about["cells"] = {cell: row for cell, row in about["cells"].items() if cell not in incomplete}
     tags = {"preflab.sweep": made.name, "preflab.overrides": " ".join(made.overrides)}
     run_id = tracking.log_grid(made.name, about, made.root, tags)
-    print(
-        f"MLflow: {run_id or 'away; the record is delivered later'} (`make ui`); results: {made.at if made.own else 'the grid’s own'}"
-    )
+    print(f"MLflow: {run_id or 'away; the record is delivered later'} (`make ui`)")
+    if made.own:
+        print(f"results outside the grid: {made.at}")
     if incomplete:
         print(f"not finished: {', '.join(sorted(incomplete))}; the same command continues")
     return 1 if incomplete else 0

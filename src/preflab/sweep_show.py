@@ -37,9 +37,8 @@ def say(sentence: str) -> None:
 def show_plan(sweep: Sweep, verdicts: dict[str, Verdict]) -> None:
     """The stages that would run and why, then how many are up to date."""
     graph = sweep.grid.graph()
-    print(
-        f"{len(sweep.grid.cells)} cells, {len(graph)} stages: {len(verdicts)} to do, {len(graph) - len(verdicts)} up to date"
-    )
+    done = len(graph) - len(verdicts)
+    print(f"{len(sweep.grid.cells)} cells, {len(graph)} stages: {len(verdicts)} to do, {done} up to date")
     if sweep.own:
         print(f"+ marks the stages of this sweep alone, in {sweep.at}")
     own = f"{sweep.at}dvc.yaml:"
@@ -93,7 +92,7 @@ def table(sweep: Sweep, incomplete: set[str]) -> Table:
         title=f"{sweep.name}  (labels: synthetic; scale {sweep.grid.scale}, episodes {sweep.grid.episode_scale})"
     )
     shown.add_column("cell", no_wrap=True)
-    for heading in [*settings, *NUMBERS.values()]:
+    for heading in [*(setting.rpartition(".")[2] for setting in settings), *NUMBERS.values()]:
         shown.add_column(heading, justify="right")
     for cell, row in sweep.grid.cells.items():
         found = {} if cell in incomplete else CellFiles(sweep.root, row).metrics()

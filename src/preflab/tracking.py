@@ -24,7 +24,7 @@ from typing import Any
 
 from preflab import provenance, spool
 from preflab.cell_files import CellFiles
-from preflab.grid import ROW_IDS
+from preflab.kinds import ROW_IDS
 
 log = logging.getLogger(__name__)
 
@@ -111,9 +111,7 @@ class Record:
 
 
 @contextmanager
-def stage(
-    kind: str, run: Path | None, params: Path, inputs: dict[str, Path] | None = None
-) -> Iterator[Record]:
+def stage(kind: str, run: Path | None, params: Path, inputs: dict[str, Path] | None = None) -> Iterator[Record]:
     """Record one execution of the stage `kind`; the run record is written to `run` if the body succeeds."""
     inputs = inputs or {}
     identifier = params.stem
@@ -218,9 +216,7 @@ def _grid_events(
     }
     scales = {key: about[key] for key in ("scale", "episode_scale")}
 
-    def start(
-        run: str, name: str, parent: str | None, tags: dict[str, Any], params: dict[str, Any]
-    ) -> spool.Event:
+    def start(run: str, name: str, parent: str | None, tags: dict[str, Any], params: dict[str, Any]) -> spool.Event:
         fields = {
             "experiment": spool.SWEEPS,
             "name": name,
@@ -238,9 +234,7 @@ def _grid_events(
         found = CellFiles(root, row)
         kind = "reference" if row["labels"] is None else "cell"
         tags = {"preflab.kind": kind, "preflab.cell": cell, **found.tags(md5s)}
-        axes = {
-            key: value for key, value in row.items() if key not in (*ROW_IDS, "overrides", "at", "synthetic")
-        }
+        axes = {key: value for key, value in row.items() if key not in (*ROW_IDS, "overrides", "at", "synthetic")}
         yield start(cell, cell, "parent", tags, axes | row["overrides"] | scales)
         yield from ({"run": cell, "op": "metrics", "time": spool.now(), **step} for step in found.steps())
         for path, text in ({"cell.json": dumped(row)} | found.texts()).items():

@@ -44,9 +44,7 @@ class DvcLauncher(Launcher):
         this = self.config.sweep
         grid = sweep.load(root, [list(overrides) for overrides in job_overrides], this.grid, this.name)
         sweep_run.build(root, grid.graph(), self.jobs)
-        return [
-            self._result(list(overrides), initial_job_idx + at) for at, overrides in enumerate(job_overrides)
-        ]
+        return [self._result(list(overrides), initial_job_idx + at) for at, overrides in enumerate(job_overrides)]
 
     def _result(self, overrides: list[str], number: int) -> JobReturn:
         config: Any = self.context.config_loader.load_sweep_config(self.config, overrides)

@@ -47,7 +47,9 @@ def read(path: Path) -> list[Comparison]:
         first = comparisons[0]
         expected = (len(first.query), len(first.samples), {len(first.samples[0])})
         if shape != expected:
-            raise PreflabError(f"{path}: row {number}: (query, samples, lengths) is {shape}, expected {expected} as in row 0")
+            raise PreflabError(
+                f"{path}: row {number}: (query, samples, lengths) is {shape}, expected {expected} as in row 0"
+            )
         if not 0 <= c.best < len(c.samples):
             raise PreflabError(f"{path}: row {number}: best is {c.best}, expected 0 to {len(c.samples) - 1}")
     return comparisons

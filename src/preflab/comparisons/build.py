@@ -8,7 +8,6 @@ import torch
 from preflab import classifier, comparisons, models, prepare, reference, runtime
 from preflab.comparisons import Comparison, sample, synthetic
 from preflab.config import ComparisonsStage
-from preflab.errors import PreflabError
 
 SAMPLES = 4  # paper §2.1: people choose the best of four
 JUDGE_AGREEMENT = 0.42  # ours: the paper's 38–46 % (appendix B)
@@ -18,7 +17,10 @@ def run(cfg: ComparisonsStage, queries: Path, model: Path, out: Path) -> dict[st
     """Write `train.parquet`, `heldout.parquet` and `labeller.json`; returns the metrics."""
     ref = reference.load(cfg.runtime, cfg.task, queries, model)
     drawn: dict[str, Any] = {}
-    for split, name, count in (("validation", "heldout", cfg.comparisons.heldout), ("train", "train", cfg.comparisons.num)):
+    for split, name, count in (
+        ("validation", "heldout", cfg.comparisons.heldout),
+        ("train", "train", cfg.comparisons.num),
+    ):
         rows = pick_queries(queries, split, count, cfg.comparisons.seed)
         tokens = models.left_pad(torch.tensor(rows, device=ref.queries.device), ref.pad_id)
         responses = sample.passing(
@@ -32,7 +34,9 @@ def run(cfg: ComparisonsStage, queries: Path, model: Path, out: Path) -> dict[st
     calibration = calibrate(cfg.labeller.name, cfg.labeller.agreement, labeller, judge, drawn["heldout"][2])
     out.mkdir(parents=True, exist_ok=True)
     for name, (rows, responses, texts) in drawn.items():
-        best = synthetic.choose(synthetic.scores(labeller, texts, SAMPLES), calibration.tau, cfg.comparisons.seed, name, "label")
+        best = synthetic.choose(
+            synthetic.scores(labeller, texts, SAMPLES), calibration.tau, cfg.comparisons.seed, name, "label"
+        )
         comparisons.write(
             [
                 Comparison(query, samples, choice, cfg.labeller.name, cfg.comparisons.seed, "reference")
@@ -53,14 +57,24 @@ def run(cfg: ComparisonsStage, queries: Path, model: Path, out: Path) -> dict[st
 
 
 def calibrate(
-    name: str, target: float | None, labeller: classifier.Classifier, judge: classifier.Classifier, texts: list[str]
+    name: str,
+    target: float | None,
+    labeller: classifier.Classifier,
+    judge: classifier.Classifier,
+    texts: list[str],
 ) -> synthetic.Calibration:
-    """τ of both on the same reference samples. The judge's votes are as noisy as the labels (0.42 where those have no noise)."""
+    """τ of both on the same samples. The judge's votes are as noisy as the labels (0.42 where those have no noise)."""
     own, other = synthetic.scores(labeller, texts, SAMPLES), synthetic.scores(judge, texts, SAMPLES)
     tau = synthetic.calibrate(own, target)
     judge_tau = synthetic.calibrate(other, JUDGE_AGREEMENT if target is None else target)
     return synthetic.Calibration(
-        name, tau, synthetic.agreement(own, tau), judge_tau, synthetic.agreement(other, judge_tau), float(own.mean()), float(own.std())
+        name,
+        tau,
+        synthetic.agreement(own, tau),
+        judge_tau,
+        synthetic.agreement(other, judge_tau),
+        float(own.mean()),
+        float(own.std()),
     )
 
 
@@ -72,13 +86,10 @@ def correlation(labeller: classifier.Classifier, judge: classifier.Classifier, t
 
 
 def pick_queries(folder: Path, split: str, count: int, seed: int) -> list[list[int]]:
-    """`count` different queries of a split, in an order drawn from `seed`; a smaller count is a prefix of a larger one."""
+    """`count` queries of a split, in one shuffle of all after another; a smaller count is a prefix of a larger one."""
     rows = prepare.load_queries(folder, split)
-    if count > len(rows):
-        raise PreflabError(
-            f"{folder}/{split}.parquet: holds {len(rows)} queries, {count} comparisons are asked for (comparisons.num, "
-            "comparisons.heldout, scaled by scale); lower them or take a larger corpus"
-        )
-    order = torch.randperm(len(rows), generator=runtime.generator("cpu", seed, "queries", split)).tolist()
+    order: list[int] = []
+    while len(order) < count:
+        shuffle = runtime.generator("cpu", seed, "queries", split, len(order) // len(rows))
+        order += torch.randperm(len(rows), generator=shuffle).tolist()
     return [rows[i] for i in order[:count]]
-

@@ -1,4 +1,4 @@
-"""Sampling the responses that people are asked about: only those that pass the end-token rule (released lm_tasks.py:55)."""
+"""The responses that people are asked about: only those that pass the end-token rule (released lm_tasks.py:55)."""
 
 from typing import Any, NamedTuple
 
@@ -57,8 +57,9 @@ def passing(
     short = sum(len(rows) < n for rows in kept)
     if short:
         raise PreflabError(
-            f"task.truncate_token={task.truncate_token!r}: {short} of {len(queries)} queries have fewer than {n} responses with it at "
-            f"index {task.truncate_after} or later after {max_rounds} rounds ({passed} of {drawn} responses passed); "
+            f"task.truncate_token={task.truncate_token!r}: {short} of {len(queries)} queries have fewer than {n} "
+            f"responses with it at index {task.truncate_after} or later after {max_rounds} rounds "
+            f"({passed} of {drawn} responses passed); "
             "raise comparisons.max_rounds or task.response_length, or lower task.truncate_after"
         )
     return Passing(torch.stack([torch.stack(rows) for rows in kept]), passed / max(drawn, 1))

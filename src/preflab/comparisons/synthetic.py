@@ -16,7 +16,7 @@ from preflab.runtime import seed_for
 
 @dataclass(slots=True)
 class Calibration:
-    """`tau` of the labeller (0: noise-free) and of the judge; `mean`, `std` of the labeller's log-odds on reference samples."""
+    """`tau` of labeller (0: noise-free) and judge; `mean`, `std` of the labeller's log-odds on reference samples."""
 
     name: str
     tau: float
@@ -61,7 +61,8 @@ def calibrate(scores: np.ndarray, target: float | None) -> float:
     low, high = 1e-6, 1e6
     if not agreement(scores, high) < target < agreement(scores, low):
         raise PreflabError(
-            f"labeller.agreement={target}: out of reach; noise-free labellers agree on {agreement(scores, low):.3f} of these comparisons"
+            f"labeller.agreement={target}: out of reach; "
+            f"noise-free labellers agree on {agreement(scores, low):.3f} of these comparisons"
         )
     for _ in range(200):
         middle = (low * high) ** 0.5

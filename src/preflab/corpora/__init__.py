@@ -35,6 +35,12 @@ def read(name: str, path: Path) -> list[Document]:
     return importlib.import_module(f"preflab.corpora.{name}").read(path)
 
 
+def load(name: str, path: Path, limit: int | None) -> list[Document]:
+    """The different documents of a corpus; with `limit`, that many, spread evenly over it (for smoke tests)."""
+    documents = unique(read(name, path))
+    return documents if limit is None else documents[:: max(len(documents) // limit, 1)][:limit]
+
+
 def fingerprint(text: str) -> bytes:
     """32 bytes that are equal for texts that differ in case and white space only."""
     return hashlib.sha256(re.sub(r"\s+", " ", text).strip().lower().encode()).digest()

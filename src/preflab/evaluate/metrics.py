@@ -18,7 +18,7 @@ def distinct(texts: Sequence[str], n: int) -> float:
 
 
 def rouge(responses: Sequence[str], references: Sequence[str | None]) -> dict[str, float]:
-    """Mean ROUGE F-measures (rouge-score, stemmed; ROUGE-L over the whole text), where there is a reference; else {}."""
+    """Mean ROUGE F-measures (stemmed; ROUGE-L over the whole text) where there is a reference; else {}."""
     pairs = [(r, ref) for r, ref in zip(responses, references, strict=True) if ref]
     if not pairs:
         return {}

@@ -23,14 +23,16 @@ def run(
     reward: Path | None = None,
     zero_shot: Path | None = None,
 ) -> dict[str, float]:
-    """Write `samples.parquet` (a row per context) to `out`; returns the metrics. Without `policy`: the reference itself."""
+    """Write `samples.parquet` (a row per context) to `out`; returns the metrics. No `policy`: the reference itself."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     ref = reference.load(cfg.runtime, cfg.task, queries, model, split="test")
     contexts = cfg.evaluation.contexts
     if contexts > len(ref.queries):
-        raise PreflabError(f"{queries}/test.parquet: holds {len(ref.queries)} queries, evaluation.contexts={contexts}; lower it")
+        raise PreflabError(
+            f"{queries}/test.parquet: holds {len(ref.queries)} queries, evaluation.contexts={contexts}; lower it"
+        )
     tokens = ref.queries[:contexts]
     lm = models.load_causal_lm(policy, tokens.device) if policy else ref.lm
     responses, kl = sample(cfg, lm, ref, tokens)
@@ -39,7 +41,10 @@ def run(
     calibration = synthetic.load_calibration(comparisons)
     columns: dict[str, Any] = {
         "reward_model": np.full(contexts, np.nan),
-        "labeller": scoring.true_score(queries, ref.tokenizer, calibration, ref.pad_id)(tokens, truncated).double().cpu().numpy(),
+        "labeller": scoring.true_score(queries, ref.tokenizer, calibration, ref.pad_id)(tokens, truncated)
+        .double()
+        .cpu()
+        .numpy(),
         "judge": classifier.load(queries / "classifiers", "judge").score(texts),
         "vader": metrics.vader(texts),
         "kl": kl,
@@ -54,10 +59,19 @@ def run(
         ).double().cpu().numpy()  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     source = prepare.load_texts(queries, "test")
-    table = {"context": range(contexts), "query": [text for text, _ in source[:contexts]], "response": texts, **columns}
+    table = {
+        "context": range(contexts),
+        "query": [text for text, _ in source[:contexts]],
+        "response": texts,
+        **columns,
+    }
     pq.write_table(pa.table({k: pa.array(v) for k, v in table.items()}), out / "samples.parquet")
 
-    found: dict[str, float] = {"contexts": contexts, "votes": cfg.evaluation.votes, "judge_tau": calibration.judge_tau}
+    found: dict[str, float] = {
+        "contexts": contexts,
+        "votes": cfg.evaluation.votes,
+        "judge_tau": calibration.judge_tau,
+    }
     for name in ("reward_model", "labeller", "judge", "vader", "kl"):
         if not np.isnan(columns[name]).any():
             found |= metrics.mean_and_se(name, columns[name])
@@ -67,9 +81,15 @@ def run(
     if zero_shot:
         other = pq.read_table(zero_shot / "samples.parquet")
         if other["query"].to_pylist() != table["query"]:
-            raise PreflabError(f"{zero_shot}/samples.parquet: other contexts than {queries}/test.parquet; run `dvc repro`")
+            raise PreflabError(
+                f"{zero_shot}/samples.parquet: other contexts than {queries}/test.parquet; run `dvc repro`"
+            )
         wins = statistics.majority(
-            columns["judge"], other["judge"].to_numpy(), calibration.judge_tau, cfg.evaluation.votes, cfg.evaluation.seed
+            columns["judge"],
+            other["judge"].to_numpy(),
+            calibration.judge_tau,
+            cfg.evaluation.votes,
+            cfg.evaluation.seed,
         )
         rate = statistics.bootstrap(wins)
         found |= {"win_rate": rate.mean, "win_low": rate.low, "win_high": rate.high}
@@ -77,7 +97,9 @@ def run(
 
 
 @torch.no_grad()
-def sample(cfg: EvaluateStage, lm: Any, ref: reference.Reference, tokens: torch.Tensor) -> tuple[torch.Tensor, np.ndarray]:
+def sample(
+    cfg: EvaluateStage, lm: Any, ref: reference.Reference, tokens: torch.Tensor
+) -> tuple[torch.Tensor, np.ndarray]:
     """Responses `[contexts, response]` of `lm` and, per context, Σ log π − log ρ on them (nats)."""
     responses, kl = [], []
     chunks = tokens.split(cfg.evaluation.rollout_batch)
@@ -85,7 +107,9 @@ def sample(cfg: EvaluateStage, lm: Any, ref: reference.Reference, tokens: torch.
         for part, chunk in enumerate(chunks):
             generator = runtime.generator(tokens.device, cfg.evaluation.seed, "evaluate", part)
             ro = rollout.sample(lm, chunk, cfg.task.response_length, cfg.task.temperature, ref.pad_id, generator)
-            base = models.response_logprobs(ref.lm, ro.tokens, cfg.task.response_length, cfg.task.temperature, ref.pad_id)
+            base = models.response_logprobs(
+                ref.lm, ro.tokens, cfg.task.response_length, cfg.task.temperature, ref.pad_id
+            )
             responses.append(ro.responses)
             kl.append((ro.logprobs - base).sum(1))
             bar.update()

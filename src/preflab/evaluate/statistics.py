@@ -26,9 +26,7 @@ def majority(judge_a: ArrayLike, judge_b: ArrayLike, tau: float, votes: int, see
     if votes % 2 == 0:
         raise ValueError(f"votes={votes}: must be odd")
     gap = np.asarray(judge_a, np.float64) - np.asarray(judge_b, np.float64)  # [contexts]
-    noise = (
-        np.random.default_rng(seed).logistic(size=(votes, *gap.shape)) * tau
-    )  # σ(x/τ) = P(τ · logistic < x)
+    noise = np.random.default_rng(seed).logistic(size=(votes, *gap.shape)) * tau  # σ(x/τ) = P(τ · logistic < x)
     noise *= np.where(gap < 0, -1, 1)  # symmetric noise, turned with the pair, so that A and B can be swapped
     for_a = (gap + noise > 0).sum(0)
     return np.where(gap == 0, 0.5, (for_a > votes / 2).astype(np.float64))
@@ -47,9 +45,7 @@ def bootstrap(values: ArrayLike, resamples: int = 2000, seed: int = 0, level: fl
     seeds, contexts = table.shape
     rng = np.random.default_rng(seed)
     seed_counts = _counts(rng.integers(seeds, size=(resamples, seeds)), seeds)  # [resamples, seeds]
-    context_counts = _counts(
-        rng.integers(contexts, size=(resamples, contexts)), contexts
-    )  # [resamples, contexts]
+    context_counts = _counts(rng.integers(contexts, size=(resamples, contexts)), contexts)  # [resamples, contexts]
     means = ((seed_counts @ table) * context_counts).sum(1) / table.size  # [resamples]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(table.mean()), float(low), float(high))
@@ -58,8 +54,4 @@ def bootstrap(values: ArrayLike, resamples: int = 2000, seed: int = 0, level: fl
 def _counts(draws: NDArray[np.int64], size: int) -> Floats:
     """How often each of `size` items was drawn in each row. [resamples, size]"""
     rows = np.arange(len(draws))[:, None] * size
-    return (
-        np.bincount((draws + rows).ravel(), minlength=len(draws) * size)
-        .reshape(len(draws), size)
-        .astype(np.float64)
-    )
+    return np.bincount((draws + rows).ravel(), minlength=len(draws) * size).reshape(len(draws), size).astype(np.float64)

@@ -33,9 +33,7 @@ def labellers(grid: Grid) -> str:
 def caption_mark(grid: Grid) -> str:
     """What every caption ends with: where the labels are from, and the scale."""
     source = "SYNTHETIC labels and judge" if grid.synthetic else "Labels from people, synthetic judge"
-    return (
-        f"{source}; grid {grid.name}, labels × {grid.scale}, episodes × {grid.episode_scale} of the paper's."
-    )
+    return f"{source}; grid {grid.name}, labels × {grid.scale}, episodes × {grid.episode_scale} of the paper's."
 
 
 def judge_note(grid: Grid) -> str:

@@ -65,8 +65,7 @@ def families(grid: Grid) -> list[Family]:
     for name, members in groupby(trained, key=_family):
         cells = list(members)
         arms = [
-            Arm(key, name, tuple(c for c in cells if arm_name(c) == key))
-            for key in dict.fromkeys(map(arm_name, cells))
+            Arm(key, name, tuple(c for c in cells if arm_name(c) == key)) for key in dict.fromkeys(map(arm_name, cells))
         ]
         if reference := references.get(cells[0].row["zero_shot"]):
             arms.insert(0, Arm(ZERO_SHOT, name, (reference,)))
@@ -95,9 +94,7 @@ def win_rate(a: Arm, b: Arm) -> Interval | None:
 
 def vader_rate(a: Arm, b: Arm) -> Interval | None:
     """The same by VADER, a second, unrelated judge without noise: the higher score wins, equal ones split."""
-    return _paired(
-        a, b, "vader", lambda one, other, _: np.where(one == other, 0.5, (one > other).astype(float))
-    )
+    return _paired(a, b, "vader", lambda one, other, _: np.where(one == other, 0.5, (one > other).astype(float)))
 
 
 def difference(a: Arm, b: Arm, column: str) -> Interval | None:
@@ -134,17 +131,12 @@ def _majority(one: Floats, other: Floats, cell: Cell) -> Floats:
     return majority(one, other, tau, votes, seed=cell.row["seed"] or 0)
 
 
-def _paired(
-    a: Arm, b: Arm, column: str, compare: Callable[[Floats, Floats, Cell], Floats]
-) -> Interval | None:
+def _paired(a: Arm, b: Arm, column: str, compare: Callable[[Floats, Floats, Cell], Floats]) -> Interval | None:
     matched = pairs(a, b)
     if not matched:
         return None
     contexts = _common([a, b])
-    values = [
-        compare(_column(one, column, contexts), _column(other, column, contexts), one)
-        for one, other in matched
-    ]
+    values = [compare(_column(one, column, contexts), _column(other, column, contexts), one) for one, other in matched]
     return bootstrap(values, RESAMPLES)
 
 
@@ -159,9 +151,7 @@ def _common(arms: list[Arm]) -> list[int]:
     for cell in cells[1:]:
         if _column_of(cell, "query", contexts) != reference:
             names = f"{cells[0].id} and {cell.id}"
-            raise PreflabError(
-                f"samples of {names}: equal contexts hold different queries; evaluate them anew"
-            )
+            raise PreflabError(f"samples of {names}: equal contexts hold different queries; evaluate them anew")
     return contexts
 
 

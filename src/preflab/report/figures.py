@@ -86,8 +86,7 @@ def all_figures(grid: Grid, table_1: Table) -> list[Figure]:
             "Figure 2. Left: the known (mock) reward while policies train; lines are means and bands "
             "ranges over seeds. Middle: the KL that it costs, with its target (line) ± 25 % (band). Right: "
             f"the paper's Figure 2, digitised, in log-odds. {mark}",
-            "Mock reward and KL against episodes, for direct training and reward models, beside the "
-            "paper's curves",
+            "Mock reward and KL against episodes, for direct training and reward models, beside the paper's curves",
             _draw("figure2", lambda: reward_curves(trained)),
         ),
         Figure(
@@ -129,9 +128,7 @@ def win_rates(table_1: Table) -> "Canvas":
     for at, row in enumerate(rows):
         wins: Any = row.values["wins"]
         colour = _colour(str(row.values["comparison"]).split()[0], 0)
-        axes.plot(
-            [100 * wins.low, 100 * wins.high], [at, at], color=colour, linewidth=2.2, solid_capstyle="butt"
-        )
+        axes.plot([100 * wins.low, 100 * wins.high], [at, at], color=colour, linewidth=2.2, solid_capstyle="butt")
         axes.plot(100 * wins.mean, at, "o", color=colour, markersize=5.5)
         if row.values["paper"] is not None:
             axes.plot(100 * float(str(row.values["paper"])), at, **DIAMOND)

@@ -92,9 +92,7 @@ def from_mlflow(sweep: str, root: Path = Path()) -> Grid:
     if not children:
         raise PreflabError(f"--from-mlflow {sweep}: the sweep {parent.info.run_id} has no cells")
     with tempfile.TemporaryDirectory() as scratch:
-        about = json.loads(
-            Path(client.download_artifacts(parent.info.run_id, "grid.json", scratch)).read_text()
-        )
+        about = json.loads(Path(client.download_artifacts(parent.info.run_id, "grid.json", scratch)).read_text())
         cells = []
         for child in children:
             into = Path(scratch) / child.info.run_id
@@ -127,9 +125,7 @@ def _find_parent(client: "MlflowClient", sweep: str) -> "Run":
 
 
 def _grid(about: Record, cells: list[Cell]) -> Grid:
-    return Grid(
-        about["grid"], str(about["scale"]), str(about["episode_scale"]), tuple(sorted(cells, key=_order))
-    )
+    return Grid(about["grid"], str(about["scale"]), str(about["episode_scale"]), tuple(sorted(cells, key=_order)))
 
 
 def _order(cell: Cell) -> tuple[Any, ...]:
@@ -148,15 +144,11 @@ def _cell(name: str, row: Record, texts: dict[str, str], samples: Path) -> Cell:
     curve = _curve(texts["curve.csv"]) if "curve.csv" in texts else {}
     reward = json.loads(texts.get("reward.json", "{}"))
     columns = pyarrow.parquet.read_table(samples).sort_by("context").to_pydict()
-    return Cell(
-        name, row, json.loads(texts["metrics.json"]), columns, curve, reward, json.loads(texts["runs.json"])
-    )
+    return Cell(name, row, json.loads(texts["metrics.json"]), columns, curve, reward, json.loads(texts["runs.json"]))
 
 
 def _missing(path: Path) -> PreflabError:
-    return PreflabError(
-        f"{path}: not found; the report needs every cell finished, `dvc repro` builds what is missing"
-    )
+    return PreflabError(f"{path}: not found; the report needs every cell finished, `dvc repro` builds what is missing")
 
 
 def _curve(text: str) -> dict[str, NDArray[np.float64]]:

@@ -71,9 +71,7 @@ def markdown(report: Report) -> str:
         lines.append(f"* **{claim.verdict}**: {claim.text}. In the paper: {claim.paper}.")
         lines += [f"  * {check_text(check)}" for check in claim.checks]
     lines += ["", "## Figures", ""]
-    lines += [
-        f"![{figure.alt}](figures/{figure.label}.svg)\n\n*{figure.caption}*\n" for figure in report.figures
-    ]
+    lines += [f"![{figure.alt}](figures/{figure.label}.svg)\n\n*{figure.caption}*\n" for figure in report.figures]
     lines += ["## Tables", ""]
     lines += [f'<a id="{table.label}"></a>\n\n{table.markdown()}' for table in report.results]
     lines += [
@@ -123,9 +121,7 @@ def page(report: Report) -> str:
         figures={figure.label: (figure, inline(figure.svg)) for figure in report.figures},
         samples=samples(report.grid),
         facts=made.facts(report.grid),
-        cells=[
-            (cell, captions.source_text(cell), made.lineage(cell, report.grid)) for cell in report.grid.cells
-        ],
+        cells=[(cell, captions.source_text(cell), made.lineage(cell, report.grid)) for cell in report.grid.cells],
         origin=origin,
     )
 
@@ -142,8 +138,7 @@ def summary(report: Report) -> dict[str, Any]:
         "claims": {claim.key: claim.verdict for claim in decided(report)},
         "tables": {
             table.label: [
-                dict(zip([column.key for column in table.columns], texts, strict=True))
-                | {"cells": list(row.cells)}
+                dict(zip([column.key for column in table.columns], texts, strict=True)) | {"cells": list(row.cells)}
                 for texts, row in table.shown()
             ]
             for table in report.results
@@ -228,9 +223,7 @@ def _samples_table(family: Family) -> list[str]:
     for context in compare.common_contexts(family)[:SAMPLES]:
         texts = [str(_of(family.arms[0].first, "query", context))]
         for arm in family.arms:
-            texts.append(
-                f"{_of(arm.first, 'response', context)} ({_of(arm.first, 'labeller', context):+.1f})"
-            )
+            texts.append(f"{_of(arm.first, 'response', context)} ({_of(arm.first, 'labeller', context):+.1f})")
         lines.append("| " + " | ".join(_one_line(text) for text in texts) + " |")
     return [*lines, ""]
 

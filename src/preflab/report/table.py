@@ -85,9 +85,7 @@ class Table:
         rule = [":--" if column.kind == "text" else "--:" for column in self.columns] + [":--"]
         lines = [f"**{self.caption}**", "", _line(heads), _line(rule)]
         for texts, row in self.shown():
-            links = " ".join(
-                f"[{self.references[cell]}](#cell-{self.references[cell]})" for cell in row.cells
-            )
+            links = " ".join(f"[{self.references[cell]}](#cell-{self.references[cell]})" for cell in row.cells)
             lines.append(_line([*texts, links]))
         return "\n".join([*lines, "", *(f"{note}  " for note in self.notes)]).rstrip() + "\n"
 
@@ -97,17 +95,13 @@ class Table:
         for texts, row in self.shown():
             links = " ".join(map(self._link, row.cells))
             data = zip(self.columns, texts, strict=True)
-            cells = "".join(
-                f"<td{_align(column)}>{_soften(column, html.escape(text))}</td>" for column, text in data
-            )
+            cells = "".join(f"<td{_align(column)}>{_soften(column, html.escape(text))}</td>" for column, text in data)
             body.append(f'<tr>{cells}<td class="cells">{links}</td></tr>')
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return (
             f'<figure class="table" id="{self.label}"><figcaption>{html.escape(self.caption)}</figcaption>\n'
             f'<div class="scroll"><table><thead><tr>{head}<th class="cells">cells</th></tr></thead>\n'
-            "<tbody>\n"
-            + "\n".join(body)
-            + f'\n</tbody></table></div>\n<div class="notes">{notes}</div></figure>\n'
+            "<tbody>\n" + "\n".join(body) + f'\n</tbody></table></div>\n<div class="notes">{notes}</div></figure>\n'
         )
 
     def _link(self, cell: str) -> str:

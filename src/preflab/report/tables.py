@@ -45,9 +45,7 @@ def table_1(grid: Grid, found: list[Family]) -> Table:
     rows, missing = [], []
     for family in found:
         wanted = list(PAPER_PAIRS)
-        wanted += [
-            (arm.name, ZERO_SHOT) for arm in family.trained if (arm.name, ZERO_SHOT) not in PAPER_PAIRS
-        ]
+        wanted += [(arm.name, ZERO_SHOT) for arm in family.trained if (arm.name, ZERO_SHOT) not in PAPER_PAIRS]
         for a_name, b_name in wanted:
             a, b = family.arm(a_name), family.arm(b_name)
             wins = compare.win_rate(a, b) if a and b else None
@@ -94,9 +92,7 @@ def _comparison(grid: Grid, family: Family, a: Arm, b: Arm, wins: Interval) -> R
         "paper_source": published.source if published else None,
         "vader": compare.vader_rate(a, b),
     }
-    return Row(
-        values, tuple(dict.fromkeys([one.id for one, _ in matched] + [other.id for _, other in matched]))
-    )
+    return Row(values, tuple(dict.fromkeys([one.id for one, _ in matched] + [other.id for _, other in matched])))
 
 
 def figure_2(grid: Grid, found: list[Family]) -> Table:
@@ -132,9 +128,7 @@ def figure_2(grid: Grid, found: list[Family]) -> Table:
         "log-odds of another classifier, at KL 8 and with noise-free labels, so only the shares compare; "
         f"its zero-shot is read from the start of its Figure 2 ({paper.FIGURE_2_START}).",
     ]
-    return _table(
-        grid, "figure2_end", "Figure 2 in numbers. Reward at the end of training", columns, rows, notes
-    )
+    return _table(grid, "figure2_end", "Figure 2 in numbers. Reward at the end of training", columns, rows, notes)
 
 
 def _share(arm: Arm, mock: Arm | None, zero: Arm | None) -> float | None:
@@ -153,10 +147,7 @@ def scores(grid: Grid, found: list[Family]) -> Table:
                 "labeller": compare.mean(arm, "labeller"),
                 "judge": compare.mean(arm, "judge"),
                 "vader": compare.mean(arm, "vader"),
-                **{
-                    name: compare.seed_mean(arm, name)
-                    for name in ("length", "ended", "distinct_1", "distinct_2")
-                },
+                **{name: compare.seed_mean(arm, name) for name in ("length", "ended", "distinct_1", "distinct_2")},
             }
             rows.append(Row(values, arm.ids))
     columns = (
@@ -277,9 +268,7 @@ def _arm_values(grid: Grid, family: Family, arm: Arm) -> dict[str, Value]:
     }
 
 
-def _table(
-    grid: Grid, label: str, title: str, columns: tuple[Column, ...], rows: list[Row], notes: list[str]
-) -> Table:
+def _table(grid: Grid, label: str, title: str, columns: tuple[Column, ...], rows: list[Row], notes: list[str]) -> Table:
     return Table(
         label,
         f"{title}. {captions.caption_mark(grid)}",
