@@ -56,7 +56,9 @@ def test_reward_rises(both):
 
 
 def test_with_the_sign_flipped_it_falls(both):
-    assert favourite_share(both[-1.0], -1.0, slice(-5, None)) < favourite_share(both[-1.0], -1.0, slice(0, 5)) - 0.3
+    assert (
+        favourite_share(both[-1.0], -1.0, slice(-5, None)) < favourite_share(both[-1.0], -1.0, slice(0, 5)) - 0.2
+    )  # near the floor: no such token at all is −0.91
 
 
 def test_kl_starts_at_zero_and_stays_near_its_target(both):

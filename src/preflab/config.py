@@ -185,7 +185,6 @@ class Evaluation:
     contexts: int
     votes: int
     rollout_batch: int
-    samples: int
     seed: int
 
 

@@ -63,9 +63,10 @@ class RewardModel(nn.Module):
         visible = causal & ((block[:, None] == block[None, :]) | (block[None, :] == 0))
         mask = visible[None] & real[:, None, :]
         mask = mask | torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)  # no empty rows at pads
+        hidden_from = torch.zeros(mask.shape, device=tokens.device).masked_fill(~mask, torch.finfo(torch.float32).min)
         hidden = self.trunk(
             input_ids=tokens.masked_fill(~real, 0),
-            attention_mask=mask[:, None],
+            attention_mask=hidden_from[:, None],
             position_ids=positions,
             use_cache=False,
         ).last_hidden_state

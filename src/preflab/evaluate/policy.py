@@ -70,6 +70,7 @@ def run(
     found: dict[str, float] = {
         "contexts": contexts,
         "votes": cfg.evaluation.votes,
+        "votes_seed": cfg.evaluation.seed,
         "judge_tau": calibration.judge_tau,
     }
     for name in ("reward_model", "labeller", "judge", "vader", "kl"):

@@ -128,7 +128,7 @@ def common_contexts(family: Family) -> list[int]:
 
 def _majority(one: Floats, other: Floats, cell: Cell) -> Floats:
     tau, votes = cell.metrics["judge_tau"], int(cell.metrics["votes"])
-    return majority(one, other, tau, votes, seed=cell.row["seed"] or 0)
+    return majority(one, other, tau, votes, seed=int(cell.metrics["votes_seed"]))
 
 
 def _paired(a: Arm, b: Arm, column: str, compare: Callable[[Floats, Floats, Cell], Floats]) -> Interval | None:
