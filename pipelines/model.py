@@ -1,6 +1,7 @@
 """Stage `model`: put one base model (weights, config, tokenizer) into the folder OUT."""
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 
 from preflab import cli
@@ -11,10 +12,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.model", description=__doc__)
     parser.add_argument("params", type=Path, help="settings of this instance")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model's files")
+    parser.add_argument("--run", type=Path, help="JSON file for the run record; without it nothing is recorded")
     args = parser.parse_args()
-    from preflab import base_model, config
+    from preflab import base_model, config, tracking
 
-    base_model.build(config.load("model", args.params).model, args.out)
+    cfg = config.load("model", args.params)
+    with tracking.stage("model", args.run, args.params) if args.run else nullcontext():
+        base_model.build(cfg.model, args.out)
 
 
 if __name__ == "__main__":

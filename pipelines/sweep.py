@@ -15,6 +15,7 @@ from typing import Any
 import hydra
 
 from preflab import cli, tracking
+from preflab.errors import PreflabError
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="sweep")
@@ -53,8 +54,11 @@ def main() -> int:
         item.lstrip("+").split("=", 1) for item in args.overrides if item.lstrip("+").startswith(("grid=", "plan="))
     )
     typed = [item for item in args.overrides if item.lstrip("+").partition("=")[0] not in ("grid", "plan")]
+    planned = own.get("plan", "false").lower()
+    if planned not in ("true", "false"):
+        raise PreflabError(f"+plan={own['plan']}: expected true or false")
     made = sweep.make(root, typed, own.get("grid") or default_grid(root))
-    if own.get("plan", "false").lower() == "true":
+    if planned == "true":
         sweep_run.plan_only(made)
         return 0
     sweep.write(made)

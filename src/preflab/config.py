@@ -297,6 +297,7 @@ def budget(full: int, scale: object, multiple: int) -> int:
         raise PreflabError(f"scale={scale}: expected a number or a fraction such as 1/20") from error
     if scaled <= 0:
         raise PreflabError(f"scale={scale}: {full} × {scale} leaves nothing; take a larger scale")
+    multiple = max(multiple, 1)  # a batch of 0 is reported by `check`
     return max(scaled // multiple, 1) * multiple
 
 
@@ -342,6 +343,17 @@ def unknown_keys(schema: type, settings: Any, prefix: str = "") -> list[str]:
     return problems
 
 
+def wrong_keys(schema: type, settings: Any, prefix: str) -> list[str]:
+    """`unknown_keys`, and a sentence for each key that is missing."""
+    problems = unknown_keys(schema, settings, prefix)
+    for key, kind in get_type_hints(schema).items():
+        if key not in settings:
+            problems.append(f"{prefix}{key}: missing; give it a value")
+        elif isinstance(settings[key], dict) and is_dataclass(kind) and isinstance(kind, type):
+            problems += [p for p in wrong_keys(kind, settings[key], f"{prefix}{key}.") if p not in problems]
+    return problems
+
+
 def check(settings: Any) -> list[str]:
     """Every problem that a type cannot see, as `key=value: what is wrong; what to do`."""
     problems: list[str] = []
@@ -373,8 +385,9 @@ def check(settings: Any) -> list[str]:
             )
         if isinstance(part, Evaluation):
             need(part.votes % 2 == 1, f"evaluation.votes={part.votes}: must be odd, or majorities tie")
+            problems += _above_zero("evaluation", part, "contexts", "votes", "rollout_batch")
         if isinstance(part, Comparisons):
-            need(part.num > 0, f"comparisons.num={part.num}: must be above 0")
+            problems += _above_zero("comparisons", part, "num", "heldout", "rollout_batch", "max_rounds")
         if isinstance(part, Reward):
             problems += _check_reward(part)
         if isinstance(part, Policy):
@@ -385,7 +398,7 @@ def check(settings: Any) -> list[str]:
                 part.num_initial <= part.num_train,
                 f"collection.initial.num={part.num_initial}: more than labels.num_train={part.num_train}",
             )
-    if isinstance(settings, RewardStage) and not settings.known_reward:
+    if isinstance(settings, RewardStage) and not settings.known_reward and settings.reward.batch_size > 0:
         need(
             settings.initial.num % settings.reward.batch_size == 0,
             f"labels.num_train={settings.initial.num}: "
@@ -394,17 +407,26 @@ def check(settings: Any) -> list[str]:
     return problems
 
 
+def _above_zero(group: str, part: Any, *names: str) -> list[str]:
+    """The counts of a part that must be above 0 and are not."""
+    found = {name: getattr(part, name) for name in names}
+    return [f"{group}.{name}={value}: must be above 0" for name, value in found.items() if value <= 0]
+
+
 def _check_reward(reward: Reward) -> list[str]:
-    return [] if reward.adam in ADAMS else [f"reward.adam={reward.adam}: {did_you_mean(reward.adam, ADAMS)}"]
+    problems = _above_zero("reward", reward, "batch_size", "normalize_samples", "rollout_batch")
+    if reward.adam not in ADAMS:
+        problems.append(f"reward.adam={reward.adam}: {did_you_mean(reward.adam, ADAMS)}")
+    return problems
 
 
 def _check_policy(policy: Policy) -> list[str]:
-    problems = []
+    problems = _above_zero("policy", policy, "episodes", "batch_size", "nminibatches", "epochs")
     if policy.adam not in ADAMS:
         problems.append(f"policy.adam={policy.adam}: {did_you_mean(policy.adam, ADAMS)}")
-    if policy.episodes % policy.batch_size:
+    if policy.batch_size > 0 and policy.episodes % policy.batch_size:
         problems.append(f"policy.episodes={policy.episodes}: not a multiple of policy.batch_size={policy.batch_size}")
-    if policy.batch_size % policy.nminibatches:
+    if policy.nminibatches > 0 and policy.batch_size % policy.nminibatches:
         problems.append(
             f"policy.batch_size={policy.batch_size}: not a multiple of policy.nminibatches={policy.nminibatches}"
         )

@@ -171,6 +171,11 @@ def _checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Setting
     `seen`: what was checked for another cell already.
     """
     problems: list[str] = []
+    # these two are in no stage's file as a whole (kinds.owned)
+    for group, schema in (("labels", config.Labels), ("collection", config.Collection)):
+        problems += config.wrong_keys(schema, settings[group], f"{group}.")
+    if any("missing" in problem for problem in problems):
+        raise PreflabError("\n".join(problems))
     typed: dict[str, Settings] = {}
     everything = owned(settings)
     for kind in order(settings):
@@ -212,7 +217,9 @@ def _row(settings: Settings, axes: dict[str, str], here: dict[str, Instance], re
     if reference:
         ids["evaluate"] = here["zero_shot"]
     row |= {kind: instance.id for kind, instance in ids.items()}
-    elsewhere = {kind: instance.at for kind, instance in ids.items() if instance.at}
+    base = {here[role].kind: here[role] for role in ("fetch", "model")}
+    row |= {"base": {kind: instance.id for kind, instance in base.items()}}
+    elsewhere = {kind: instance.at for kind, instance in (ids | base).items() if instance.at}
     return row | ({"at": elsewhere} if elsewhere else {})
 
 

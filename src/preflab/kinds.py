@@ -34,6 +34,15 @@ KINDS: dict[str, Kind] = {
     ),
 }
 USUAL = ["task", "labels", "collection", "seed"]  # the axes that every name of a cell shows
+UNTRAINED: Settings = {  # stands for the settings of training where the reward is known: none of them is read
+    "lr": 0.0,
+    "batch_size": 1,
+    "adam": "tf",
+    "adam_eps": 0.0,
+    "normalize_before": True,
+    "normalize_after": True,
+}
+BASE = ["fetch", "model", "pretrain"]  # what a task is prepared from: a cell's row has these under `base`
 ROW_IDS = ["prepare", "comparisons", "reward", "ppo", "zero_shot", "evaluate"]
 
 
@@ -41,6 +50,7 @@ def owned(settings: Settings) -> dict[str, Settings]:
     """The settings that each kind owns: exactly the fields of its schema, so that nothing else makes it stale."""
     task, labels, collection = settings["task"], settings["labels"], settings["collection"]
     known_reward, runtime, seed = labels["known_reward"], settings["runtime"], settings["seed"]
+    reward = settings["reward"] | UNTRAINED if known_reward else settings["reward"]
     online = None
     if collection["online"] and not known_reward:
         online = {
@@ -69,7 +79,7 @@ def owned(settings: Settings) -> dict[str, Settings]:
             "task": task,
             "initial": {"name": labels["name"], "num": 0} if known_reward else collection["initial"],
             "known_reward": known_reward,
-            "reward": settings["reward"],
+            "reward": reward,
             "runtime": runtime,
             "seed": 1 if known_reward else seed,  # a known reward has nothing random: one instance for all seeds
         },

@@ -176,7 +176,7 @@ def train(
         if isinstance(optimizer, optim.TFAdam):
             optimizer.taken = saved.state["taken"]
         hooks.load_state(saved.tensors, saved.state["hooks"])
-    keep = checkpoint.Every(seconds=60)
+    keep = checkpoint.Every(seconds=15)
     with runtime.progress(updates, "ppo", unit="update", done=first) as bar:
         for update in range(first, updates):
             lr = optim.set_lr(optimizer, ppo.lr, update, updates)
@@ -198,9 +198,10 @@ def train(
                 stats.append(torch.stack([x.detach() for x in loss]))
             total, policy_loss, value_loss, approxkl, clipfrac = torch.stack(stats).mean(0).tolist()
             if not (math.isfinite(total) and math.isfinite(kl)):
+                kept = f"the last good checkpoint is in {folder}" if folder.exists() else "there is no checkpoint yet"
                 raise PreflabError(
                     f"policy.lr={ppo.lr}: loss {total}, KL {kl} at update {update} of {updates}; "
-                    f"the last good checkpoint is in {folder}; lower the learning rate or raise policy.kl_coef"
+                    f"{kept}; lower the learning rate or raise policy.kl_coef"
                 )
             row = {
                 "update": update, "episode": (update + 1) * ppo.batch_size, "score": score.mean().item(),
@@ -215,7 +216,7 @@ def train(
             kl_coef = next_kl_coef(kl_coef, kl, ppo.batch_size, ppo.adaptive_kl)
             bar.set_postfix(score=f"{row['score']:.2f}", kl=f"{kl:.2f}")
             bar.update()
-            if keep.due():
+            if keep.due() and all(parameter.isfinite().all() for parameter in policy.parameters()):
                 tensors, state = hooks.save_state()
                 tensors |= {f"policy.{k}": v for k, v in policy.named_parameters()} | checkpoint.pack(
                     "optimizer", optimizer

@@ -63,13 +63,14 @@ def train(cfg: Pretrain, documents: list[corpora.Document], folder: Path) -> Res
     import torch
     from torch.nn.functional import cross_entropy
 
-    runtime.start(cfg.threads)
+    device = runtime.start(cfg.threads)
     texts = {s: [d.text for d in documents if corpora.split_of(d.text) == s] for s in corpora.SPLITS}
     tokenizer = train_tokenizer(texts["train"], cfg.vocab_size)
     tokens = stream(tokenizer, texts["train"])
     if len(tokens) <= cfg.length:
         raise PreflabError(f"pretrain.length={cfg.length}: the corpus has {len(tokens)} tokens; take a shorter length")
-    model = _initial(cfg)
+    tokens = tokens.to(device)
+    model = _initial(cfg).to(device)
     optimizers = _optimizers(cfg, model)
     steps = math.ceil(cfg.tokens / (cfg.batch_size * cfg.length))
     step = 0
@@ -97,8 +98,8 @@ def train(cfg: Pretrain, documents: list[corpora.Document], folder: Path) -> Res
                 (cfg.batch_size,),
                 generator=runtime.generator("cpu", cfg.seed, "pretrain", step),
             )
-            window = tokens[offsets[:, None] + torch.arange(cfg.length + 1)]
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            window = tokens[(offsets[:, None] + torch.arange(cfg.length + 1)).to(device)]
+            with torch.autocast(device.type, dtype=torch.bfloat16):
                 logits = model(window[:, :-1]).logits
             loss = cross_entropy(logits.flatten(0, 1).float(), window[:, 1:].flatten())
             if not math.isfinite(loss.item()):
@@ -133,10 +134,12 @@ def evaluate(model: "GPT2LMHeadModel", tokenizer: "Tokenizer", texts: list[str],
     ids = stream(tokenizer, texts)
     ids = ids[: len(ids) // (cfg.length + 1) * (cfg.length + 1)].view(-1, cfg.length + 1)
     total = 0.0
-    with torch.no_grad():
-        for window in ids.split(64):
+    windows = ids.to(model.device).split(64)
+    with torch.no_grad(), runtime.progress(len(windows), "perplexity", unit="batch") as bar:
+        for window in windows:
             logits = model(window[:, :-1]).logits
             total += cross_entropy(logits.flatten(0, 1), window[:, 1:].flatten(), reduction="sum").item()
+            bar.update()
     loss = total / ids[:, 1:].numel()
     bytes_per_token = sum(len(t.encode()) for t in texts) / sum(len(e.ids) for e in tokenizer.encode_batch(texts))
     return {
@@ -148,7 +151,7 @@ def evaluate(model: "GPT2LMHeadModel", tokenizer: "Tokenizer", texts: list[str],
 
 def write(result: Result, out: Path) -> None:
     """The model in fp32 as `transformers` reads it, with `tokenizer.json`."""
-    result.model.save_pretrained(out)
+    result.model.cpu().save_pretrained(out)
     result.tokenizer.save(str(out / "tokenizer.json"))
     wrapper = {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -102,7 +102,7 @@ def initial(reference: Any, *seed: object) -> RewardModel:
     device = reference.device
     trunk = copy.deepcopy(reference.base_model)
     model = RewardModel(trunk, models.width(reference), runtime.generator("cpu", *seed, "head"))
-    return model.to(device).eval()
+    return model.to(device).eval().requires_grad_(True)  # the reference it is a copy of is frozen
 
 
 def batch_of(rows: Sequence[Comparison], pad_id: int, device: torch.device) -> Batch:

@@ -40,7 +40,7 @@ def start(threads: int, matmul: str = "highest") -> "torch.device":
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(matmul)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads memory before writing it
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
     device = torch.device(os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -17,6 +17,7 @@ import json
 import logging
 import math
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from preflab import telemetry
+from preflab.errors import PreflabError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,6 +70,17 @@ def connect(root: Path) -> "MlflowClient":
                 local = uri.startswith("sqlite:")
                 client.create_experiment(name, (root.resolve() / "mlartifacts" / name).as_uri() if local else None)
     return client
+
+
+def reached(root: Path) -> "MlflowClient":
+    """`connect` for a command that is nothing without MLflow: whatever the store raises is one line."""
+    try:
+        return connect(root)
+    except Exception as error:  # SQL, HTTP and MLflow raise their own; filelock a TimeoutError
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        uri = re.sub(r"//[^/@]*@", "//", tracking_uri(root))  # no passwords
+        remedy = "repair it or move it away, or set MLFLOW_TRACKING_URI"
+        raise PreflabError(f"MLflow's store {uri} cannot be used ({lines[0][:200]}); {remedy}") from error
 
 
 class Spool:

@@ -21,6 +21,7 @@ from preflab.errors import PreflabError
 from preflab.grid import Grid, Point, expand
 
 OWN = re.compile(r"(hydra|sweep)[./]|(grid|plan)$")  # keys that are not settings of a cell
+AMBIGUOUS = {"lr", "batch_size", "seed", "adam", "adam_eps", "rollout_batch", "name"}  # last words of several settings
 LONGEST = 80  # characters of a folder's name
 
 _OWN_PATH = re.compile(r"(?<![\w./])(?=(?:params|data|models|reports)/\S*\$\{key\})")  # where such a path starts
@@ -140,11 +141,17 @@ def _is_setting(override: str) -> bool:
     return not OWN.match(_key(override))
 
 
+def _short(key: str) -> str:
+    """`target` of policy.adaptive_kl.target, but `reward.lr` of reward.lr: another group has such a word too."""
+    words = re.split("[./]", key.lstrip("+~"))
+    return ".".join(words[-2:] if words[-1] in AMBIGUOUS else words[-1:])
+
+
 def _slug(typed: list[str], grid_name: str) -> str:
     """`target-4-8-12` for policy.adaptive_kl.target=4,8,12: always the same, so that a sweep can be continued."""
     settings = [override.partition("=") for override in typed if _is_setting(override)]
     parts = [grid_name] if grid_name != cells.DEFAULT else []
-    parts += [f"{re.split('[./]', key)[-1]}-{value}" for key, _, value in settings]
+    parts += [f"{_short(key)}-{value}" for key, _, value in settings]
     text = "_".join(re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in parts) or grid_name
     if len(text) <= LONGEST:
         return text

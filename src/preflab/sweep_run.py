@@ -20,7 +20,8 @@ def plan_only(made: Sweep) -> None:
     try:
         sweep_show.show_plan(made, plan(made.root, made.grid.graph()))
     finally:
-        if new:
+        kept = any((made.root / made.at / name).exists() for name in ("dvc.lock", "data", "models"))
+        if new and not kept:  # another process may have built something meanwhile
             sweep.remove(made)
 
 

@@ -234,7 +234,8 @@ def _grid_events(
         found = CellFiles(root, row)
         kind = "reference" if row["labels"] is None else "cell"
         tags = {"preflab.kind": kind, "preflab.cell": cell, **found.tags(md5s)}
-        axes = {key: value for key, value in row.items() if key not in (*ROW_IDS, "overrides", "at", "synthetic")}
+        other = (*ROW_IDS, "overrides", "at", "base", "synthetic")
+        axes = {key: value for key, value in row.items() if key not in other}
         yield start(cell, cell, "parent", tags, axes | row["overrides"] | scales)
         yield from ({"run": cell, "op": "metrics", "time": spool.now(), **step} for step in found.steps())
         for path, text in ({"cell.json": dumped(row)} | found.texts()).items():

@@ -11,8 +11,12 @@ def labels_text(grid: Grid, cell: Cell) -> str:
         return "none"
     if cell.row["labels"] == MOCK:
         return "known reward"
-    scale = cell.row["overrides"].get("scale", grid.scale)  # a sweep may vary it
-    return f"{cell.row['labels']} × {scale} = {cell.row['num_train']}"
+    return f"{cell.row['labels']} × {scale(grid, cell)} = {cell.row['num_train']}"
+
+
+def scale(grid: Grid, cell: Cell) -> str:
+    """What the cell's label budget was multiplied by: a sweep may vary it."""
+    return str(cell.row["overrides"].get("scale", grid.scale))
 
 
 def source_text(cell: Cell) -> str:

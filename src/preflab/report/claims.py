@@ -36,6 +36,10 @@ UNITS = {
 }
 
 
+BOUNDS = {"above": "above {}", "below": "below {}", "mean_above": "mean at least {}"}
+CHECK_KEYS = ["measure", "of", "against", *BOUNDS, "errors", "kl_within"]
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """Something measured, where it must lie, and whether it does."""
@@ -67,11 +71,14 @@ class Claim:
         return next((verdict for verdict in found if verdict != HOLDS), HOLDS)
 
 
-def judge(interval: Interval, above: float = -inf, below: float = inf) -> str:
-    """Whether an interval lies between two bounds wholly (holds), not at all (does not hold) or in part."""
-    if interval.low > above and interval.high < below:
-        return HOLDS
-    return FAILS if interval.high <= above or interval.low >= below else CROSSES
+def judge(interval: Interval, above: float = -inf, below: float = inf, mean_above: float = -inf) -> str:
+    """Whether an interval lies between two bounds wholly (holds), not at all (does not hold) or in part.
+
+    `mean_above`: what the mean itself must reach, or it does not hold.
+    """
+    if interval.mean < mean_above or interval.high <= above or interval.low >= below:
+        return FAILS
+    return HOLDS if interval.low > above and interval.high < below else CROSSES
 
 
 def decide(path: Path, grid: Grid) -> list[Claim]:
@@ -87,8 +94,7 @@ def decide(path: Path, grid: Grid) -> list[Claim]:
         checks: list[Check] = []
         missing: list[str] = []
         for settings in entry["checks"]:
-            if (measure := settings["measure"]) not in UNITS:
-                raise PreflabError(f"{path}: {key}: measure={measure}: {did_you_mean(measure, list(UNITS))}")
+            _require_sound(settings, f"{path}: {key}")
             made = [check for family in found for check in _checks(settings, family)]
             checks += made
             if not made:
@@ -97,11 +103,27 @@ def decide(path: Path, grid: Grid) -> list[Claim]:
     return claims
 
 
+def _require_sound(settings: dict[str, Any], where: str) -> None:
+    """An error for a misspelt key, an unknown measure, or a check that any number would pass."""
+    for key in settings:
+        if key not in CHECK_KEYS:
+            raise PreflabError(f"{where}: {key}: no such key of a check; {did_you_mean(str(key), CHECK_KEYS)}")
+    measure = settings.get("measure")
+    if measure not in UNITS:
+        raise PreflabError(f"{where}: measure={measure}: {did_you_mean(str(measure), list(UNITS))}")
+    needed = ["of"] + ["errors"] * measure.startswith("accuracy") + ["kl_within"] * (measure == "reward_difference")
+    needed += ["against"] * (measure not in ("kl_ratio", "accuracy"))
+    if missing := [key for key in needed if key not in settings]:
+        raise PreflabError(f"{where}: {measure}: {', '.join(missing)} missing")
+    if not BOUNDS.keys() & settings.keys():
+        raise PreflabError(f"{where}: {measure}: no bound; give it one or more of {', '.join(BOUNDS)}")
+
+
 def _checks(settings: dict[str, Any], family: Family) -> list[Check]:
     """One check for a family, one for each of its adaptive policies, or none where an arm is missing."""
-    bounds = {key: settings[key] for key in ("above", "below") if key in settings}
+    bounds = {key: settings[key] for key in BOUNDS if key in settings}
     checked: list[tuple[Arm, Arm | None]] = []
-    region = " and ".join(f"{key} {value}" for key, value in bounds.items())
+    region = " and ".join(BOUNDS[key].format(value) for key, value in bounds.items())
     if settings["of"] == "adaptive":
         checked += [(arm, None) for arm in family.trained if arm.first.row["kl_target"]]
     elif (one := family.arm(settings["of"])) and "against" not in settings:
@@ -190,8 +212,9 @@ def table(grid: Grid, claims: list[Claim]) -> Table:
         Column("paper", "in the paper"),
     )
     notes = [
-        f"A check {HOLDS} if its whole interval lies where it must, {FAILS} if all of it lies elsewhere, "
-        f"else it is undecided. A claim {HOLDS} if all its checks do and {FAILS} if one of them does not. "
+        f"A check {HOLDS} if its whole interval lies where it must, {FAILS} if all of it lies elsewhere or its mean "
+        "misses a bound of the mean, else it is undecided. "
+        f"A claim {HOLDS} if all its checks do and {FAILS} if one of them does not. "
         "The thresholds are ours (conf/claims.yaml).",
         f"Intervals: {compare.METHOD}; of accuracies: 3 standard errors against chance, 1.96 between models.",
     ]

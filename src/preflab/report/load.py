@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from preflab.cell_files import CellFiles
 from preflab.errors import PreflabError
+from preflab.kinds import BASE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,6 +30,8 @@ class Cell:
     samples: dict[str, list[Any]]  # samples.parquet by column, in the order of `context`
     curve: dict[str, NDArray[np.float64]]  # training curve by column, [updates]; empty for zero-shot
     reward: dict[str, float]  # reports/reward/ID.json; empty for zero-shot
+    prepare: Record  # reports/prepare/ID.json: the two classifiers; empty if it is not there
+    comparisons: Record  # reports/comparisons/ID.json: the labels' noise; empty if it is not there
     runs: dict[str, Record]  # stage -> run record; a stage restored from the cache may have none
 
     @property
@@ -37,6 +40,8 @@ class Cell:
 
     def instance(self, kind: str) -> str | None:
         """The instance id of this cell's stage `kind`, where it has that stage."""
+        if kind in BASE:
+            return self.row.get("base", {}).get(kind)
         return None if kind == "evaluate" and self.is_zero_shot else self.row.get(kind)
 
 
@@ -79,12 +84,23 @@ def read_params(path: Path) -> Record:
 def from_mlflow(sweep: str, root: Path = Path()) -> Grid:
     """The grid that MLflow remembers under a sweep's parent run: by run id, or the newest of that name."""
     import os
-    import tempfile
 
     from preflab import spool
 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    client = spool.connect(root)
+    client = spool.reached(root)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _remembered(client, sweep)
+    except (MlflowException, OSError) as error:  # the store is there, a file of its runs is not
+        reason = str(error).partition("\n")[0]
+        raise PreflabError(f"--from-mlflow {sweep}: MLflow cannot give it ({reason})") from error
+
+
+def _remembered(client: "MlflowClient", sweep: str) -> Grid:
+    import tempfile
+
     parent = _find_parent(client, sweep)
     children = client.search_runs(
         [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'", max_results=10_000
@@ -136,15 +152,17 @@ def _order(cell: Cell) -> tuple[Any, ...]:
 
 
 def _cell(name: str, row: Record, texts: dict[str, str], samples: Path) -> Cell:
-    """`texts`: what CellFiles calls metrics.json, curve.csv, reward.json and runs.json."""
+    """`texts`: what CellFiles calls metrics.json, curve.csv, reward.json, prepare.json, comparisons.json, runs.json."""
     import pyarrow.parquet
 
     if not samples.exists():
         raise _missing(samples)
     curve = _curve(texts["curve.csv"]) if "curve.csv" in texts else {}
-    reward = json.loads(texts.get("reward.json", "{}"))
+    found = {kind: json.loads(texts.get(f"{kind}.json", "{}")) for kind in ("reward", "prepare", "comparisons")}
     columns = pyarrow.parquet.read_table(samples).sort_by("context").to_pydict()
-    return Cell(name, row, json.loads(texts["metrics.json"]), columns, curve, reward, json.loads(texts["runs.json"]))
+    return Cell(
+        name, row, json.loads(texts["metrics.json"]), columns, curve, **found, runs=json.loads(texts["runs.json"])
+    )
 
 
 def _missing(path: Path) -> PreflabError:

@@ -1,6 +1,6 @@
 """How the report was made: wall times, versions, and what every cell leads back to."""
 
-from preflab.grid import ROW_IDS
+from preflab.kinds import BASE, ROW_IDS
 from preflab.report import captions
 from preflab.report.load import Cell, Grid, Record
 from preflab.report.table import Column, Row, Table, Value
@@ -11,7 +11,7 @@ CACHED = "restored from cache"
 def instances(grid: Grid) -> dict[tuple[str, str], tuple[Record | None, tuple[str, ...]]]:
     """(stage, instance id) -> its run record (None if restored from the cache) and the cells that use it."""
     found: dict[tuple[str, str], tuple[Record | None, tuple[str, ...]]] = {}
-    for kind in ROW_IDS:
+    for kind in [*BASE, *ROW_IDS]:
         for cell in grid.cells:
             if instance := cell.instance(kind):
                 record, users = found.get((kind, instance), (cell.runs.get(kind), ()))
@@ -22,7 +22,7 @@ def instances(grid: Grid) -> dict[tuple[str, str], tuple[Record | None, tuple[st
 def stages(grid: Grid) -> Table:
     """Wall time of each kind of stage over its instances."""
     every = instances(grid)
-    named = [(kind, [found for (stage, _), found in every.items() if stage == kind]) for kind in ROW_IDS]
+    named = [(kind, [found for (stage, _), found in every.items() if stage == kind]) for kind in [*BASE, *ROW_IDS]]
     rows = [_wall(kind, found) for kind, found in [*named, ("total", list(every.values()))] if found]
     columns = (
         Column("stage", "stage"),
@@ -84,6 +84,29 @@ def commit(record: Record) -> str:
     return f"{record['git_commit']}{' (with uncommitted changes)' if record['dirty'] else ''}"
 
 
+NOISE = {
+    "agreement": "two labellers agree on {:.0%}",
+    "tau": "labeller's τ {:.3g}",
+    "judge_tau": "judge's τ {:.3g}",
+    "labeller_judge_correlation": "correlation of the two scores {:.2f}",
+}
+
+
+def _labelling(grid: Grid) -> list[tuple[str, str]]:
+    """How good the two classifiers are on documents that neither was trained on, and how noisy their choices."""
+    accuracies, noises = set(), set()
+    for cell in grid.cells:
+        for name in ("labeller", "judge"):
+            start = f"{name}_accuracy_"
+            found = {k.removeprefix(start): v for k, v in sorted(cell.prepare.items()) if k.startswith(start)}
+            if found:
+                accuracies.add(f"{name} " + ", ".join(f"{share:.1%} ({source})" for source, share in found.items()))
+        noise = [text.format(cell.comparisons[key]) for key, text in NOISE.items() if cell.comparisons.get(key)]
+        noises.add(", ".join(noise))
+    lines = [("Held-out accuracy", accuracies), ("Labeller and judge", noises - {""})]
+    return [(name, "; ".join(sorted(found, reverse=True)).replace("%", " %")) for name, found in lines if found]
+
+
 def facts(grid: Grid) -> list[tuple[str, str]]:
     """What a reader needs to know about the run, as pairs of a name and a sentence."""
     records = [record for record, _ in instances(grid).values() if record]
@@ -104,6 +127,7 @@ def facts(grid: Grid) -> list[tuple[str, str]]:
         ("Scale", f"label budgets × {grid.scale}, episode budgets × {grid.episode_scale} of the paper's"),
         ("Labels", ", ".join(sorted(labels)) or "none"),
         ("Labels are from", f"{sources} ({captions.labellers(grid)})"),
+        *_labelling(grid),
         ("Episodes", ", ".join(f"{count:,}" for count in episodes) or "none"),
         ("Models", ", ".join(sorted({cell.row["model"] for cell in grid.cells}))),
         ("Seeds", ", ".join(map(str, seeds)) or "none"),

@@ -208,7 +208,7 @@ def _trained_on(grid: Grid, arm: Arm) -> str:
     """Offline all labels; online the first N⁰ (PPO collects the rest)."""
     if arm.first.row["collection"] == "offline":
         return captions.labels_text(grid, arm.first)
-    return f"the first {arm.first.reward['num_train']:.0f} (× {grid.scale})"
+    return f"the first {arm.first.reward['num_train']:.0f} (× {captions.scale(grid, arm.first)})"
 
 
 def reward_accuracy(arm: Arm) -> WithError:

@@ -1,0 +1,155 @@
+"""Whole stages on corpora and models of a few kilobytes: prepare, pretrain, evaluate; and the command `ui`."""
+
+import random
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from test_prepare import wheel
+from tiny_model import END, VOCABULARY, gpt2, task
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from preflab import config, corpora, prepare, pretrain, reference
+from preflab.comparisons import build
+from preflab.errors import PreflabError
+from preflab.evaluate import policy
+
+ROOT = Path(__file__).parents[1]
+WORDS = ["<|endoftext|>", "good", "bad", ".", "film", "plot", "we", "saw", "it", "the", "thing"]
+CONTEXT = 32  # of tiny_model.gpt2
+
+
+def reviews(count: int, period: str = ".") -> list[tuple[str, int, str]]:
+    """Different reviews of 24 words; every sixth is `period`, and the label decides between good and bad."""
+    rng = random.Random(0)
+    plain = [w for w in WORDS[4:] if w != "thing"]
+    rows = []
+    for i in range(count):
+        words = [period if j % 6 == 5 else rng.choice([*plain, WORDS[2 - i % 2]]) for j in range(24)]
+        rows.append((" ".join(words), i % 2, "imdb"))
+    return rows
+
+
+def corpus(folder: Path, rows: list[tuple[str, int, str]]) -> Path:
+    """A fetched corpus."""
+    folder.mkdir()
+    wheel(folder / "corpus.whl", rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A base model whose tokens are words."""
+    folder = tmp_path_factory.mktemp("model")
+    gpt2().save_pretrained(folder)
+    assert len(WORDS) == VOCABULARY
+    assert WORDS[END] == "."
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="thing"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def prepare_settings(query_length: int = 6) -> config.PrepareStage:
+    source = config.Corpus("toy", "movie_reviews", "toy", "1", "", ["imdb"], None)
+    return config.PrepareStage(source, config.Query(query_length, ".", "."))
+
+
+def test_prepare_refuses_queries_longer_than_the_context(tmp_path, model):
+    with pytest.raises(PreflabError, match=rf"task\.query_length={CONTEXT}: .* context of {CONTEXT} tokens"):
+        prepare.run(prepare_settings(CONTEXT), tmp_path / "unread", model, tmp_path / "out")
+
+
+def test_a_corpus_without_periods_is_a_clear_error(tmp_path, model):
+    folder = corpus(tmp_path / "corpus", reviews(60, period="it"))
+    with pytest.raises(PreflabError, match=r"none of the \d+ train texts has a query .*task\.start_text=null"):
+        prepare.run(prepare_settings(), folder, model, tmp_path / "out")
+
+
+def test_query_and_response_must_fit_into_the_context(tmp_path, model):
+    long = task(response_length=CONTEXT - 5)  # and six tokens of query: one too many
+    with pytest.raises(PreflabError, match=rf"task\.query_length=6, task\.response_length={CONTEXT - 5}: .*shorten"):
+        reference.load(config.Runtime(1, "highest"), long, tmp_path / "unread", model)
+    reference.check_length(task(response_length=CONTEXT - 6), model)
+
+
+def test_the_reference_against_itself(tmp_path, model):
+    queries, comparisons = tmp_path / "queries", tmp_path / "comparisons"
+    prepare.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
+    comparisons.mkdir()
+    labeller, judge = (build.classifier.load(queries / "classifiers", name) for name in ("labeller", "judge"))
+    texts = [text for text, _, _ in reviews(80)]
+    build.calibrate("classifier", 0.42, labeller, judge, texts).save(comparisons / "labeller.json")
+
+    cfg = config.EvaluateStage(task(), config.Evaluation(16, 3, 8, 1), config.Runtime(1, "highest"))
+    zero, same = tmp_path / "zero", tmp_path / "same"
+    alone = policy.run(cfg, queries, model, comparisons, zero)
+    assert "win_rate" not in alone
+    assert alone["kl"] == pytest.approx(0, abs=1e-4)
+    found = policy.run(cfg, queries, model, comparisons, same, policy=model, zero_shot=zero)
+    assert found["kl"] == pytest.approx(0, abs=1e-4)
+    assert (found["win_rate"], found["win_low"], found["win_high"]) == (0.5, 0.5, 0.5)  # the same texts: all tie
+    responses = [pq.read_table(folder / "samples.parquet")["response"].to_pylist() for folder in (zero, same)]
+    assert responses[0] == responses[1]
+    assert len(set(responses[0])) > 8
+
+
+def pretrain_settings(**changes: object) -> config.Pretrain:
+    """Six steps of two windows of eight tokens."""
+    base = {
+        "name": "toy", "source": "imdb", "vocab_size": 270, "context": 16, "layers": 1, "heads": 2, "width": 16,
+        "tokens": 96, "batch_size": 2, "length": 8, "warmup_steps": 2, "decay_steps": 12, "cooldown_steps": 2,
+        "muon_lr": 0.01, "adam_lr": 0.01, "checkpoint_steps": 2, "threads": 1, "seed": 1,
+    }  # fmt: skip
+    return config.Pretrain(**(base | changes))  # type: ignore[arg-type]
+
+
+def test_pretraining_resumes_bit_identically(tmp_path, monkeypatch):
+    documents = [corpora.Document(*row) for row in reviews(60)]
+    cfg = pretrain_settings()
+    whole = pretrain.train(cfg, documents, tmp_path / "whole")
+    plan, steps = pretrain.learning_rate_scale, []
+
+    def stop_at_5(step, total, settings):
+        steps.append(step)
+        if len(steps) == 6:
+            raise KeyboardInterrupt
+        return plan(step, total, settings)
+
+    monkeypatch.setattr(pretrain, "learning_rate_scale", stop_at_5)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain.train(cfg, documents, tmp_path / "cut")
+    resumed = pretrain.train(cfg, documents, tmp_path / "cut")
+    assert steps == [0, 1, 2, 3, 4, 5, 4, 5]  # from the checkpoint behind step 3
+    expected = whole.model.state_dict()
+    got = resumed.model.state_dict()
+    assert all(torch.equal(got[name], expected[name]) for name in expected)
+    assert resumed.metrics == whole.metrics
+    start = pretrain._initial(cfg).state_dict()
+    assert not torch.equal(expected["transformer.wte.weight"].cpu(), start["transformer.wte.weight"])
+    pretrain.write(resumed, tmp_path / "out")
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {f.name for f in (tmp_path / "out").iterdir()}
+
+
+def test_learning_rate_by_hand():
+    cfg = pretrain_settings(warmup_steps=4, decay_steps=20, cooldown_steps=5)
+    got = [pretrain.learning_rate_scale(step, 10, cfg) for step in (0, 3, 5, 8, 9)]
+    #  1/4 of the warm-up; 17/20 of the slow fall; 15/20; 12/20 × 2/5 of the fast fall; 11/20 × 1/5
+    assert got == pytest.approx([0.25, 0.85, 0.75, 0.24, 0.11])
+
+
+def test_an_occupied_port_is_one_line():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "pipelines.ui", "--port", str(port)]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert run.stderr.startswith(f"error: port {port} is in use")
+    assert run.stderr.count("\n") == 1
