@@ -62,7 +62,7 @@ def command(tmp_path: Path, sha256: str) -> subprocess.CompletedProcess[str]:
     params = tmp_path / "tiny.yaml"
     params.write_text(
         "corpus:\n  name: tiny\n  reader: movie_reviews\n  package: tiny-reviews\n  version: '0.1'\n"
-        f"  sha256: '{sha256}'\n  query_sources: []\n"
+        f"  sha256: '{sha256}'\n  query_sources: []\n  limit: null\n"
     )
     line = [sys.executable, "-m", "pipelines.fetch", str(params), "--out", str(tmp_path / "raw")]
     return subprocess.run(line, capture_output=True, text=True, check=False)
