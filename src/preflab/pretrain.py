@@ -66,10 +66,11 @@ def train(cfg: Pretrain, documents: list[corpora.Document], folder: Path) -> Res
     device = runtime.start(cfg.threads)
     texts = {s: [d.text for d in documents if corpora.split_of(d.text) == s] for s in corpora.SPLITS}
     tokenizer = train_tokenizer(texts["train"], cfg.vocab_size)
-    tokens = stream(tokenizer, texts["train"])
-    if len(tokens) <= cfg.length:
-        raise PreflabError(f"pretrain.length={cfg.length}: the corpus has {len(tokens)} tokens; take a shorter length")
-    tokens = tokens.to(device)
+    streams = {s: stream(tokenizer, texts[s]) for s in ("train", "validation")}
+    for split, ids in streams.items():
+        if len(ids) <= cfg.length:
+            raise PreflabError(f"pretrain.length={cfg.length}: {split} has {len(ids)} tokens; take a shorter length")
+    tokens = streams["train"].to(device)
     model = _initial(cfg).to(device)
     optimizers = _optimizers(cfg, model)
     steps = math.ceil(cfg.tokens / (cfg.batch_size * cfg.length))
@@ -115,24 +116,30 @@ def train(cfg: Pretrain, documents: list[corpora.Document], folder: Path) -> Res
             bar.update()
             if step % cfg.checkpoint_steps == 0:
                 save()
-    metrics = evaluate(model, tokenizer, texts["validation"], cfg)
-    return Result(model, tokenizer, {**metrics, "steps": steps, "tokens": steps * cfg.batch_size * cfg.length})
+    loss = evaluate(model, streams["validation"], cfg.length)
+    text_tokens = len(streams["validation"]) - len(texts["validation"])  # each text has one end-of-text token
+    bytes_per_token = sum(len(t.encode()) for t in texts["validation"]) / text_tokens
+    metrics: dict[str, float | int] = {
+        "perplexity": round(math.exp(loss), 3),
+        "loss": round(loss, 4),
+        "bits_per_byte": round(loss / math.log(2) / bytes_per_token, 4),
+        "steps": steps,
+        "tokens": steps * cfg.batch_size * cfg.length,
+    }
+    return Result(model, tokenizer, metrics)
 
 
 def learning_rate_scale(step: int, steps: int, cfg: Pretrain) -> float:
-    """Share of the peak rates: linear warm-up, a slow linear fall towards `decay_steps`, a fast one to 0 at the end."""
-    warmup = min(1.0, (step + 1) / cfg.warmup_steps)
-    cooldown = min(1.0, (steps - step) / cfg.cooldown_steps)
-    return warmup * (1 - step / cfg.decay_steps) * cooldown
+    """Share of the peak rates: linear warm-up, then linear to 0."""
+    return min((step + 1) / cfg.warmup_steps, 1 - step / steps)
 
 
-def evaluate(model: "GPT2LMHeadModel", tokenizer: "Tokenizer", texts: list[str], cfg: Pretrain) -> dict[str, float]:
-    """Loss on consecutive windows of the validation documents, without overlap (early tokens have little context)."""
+def evaluate(model: "GPT2LMHeadModel", ids: "torch.Tensor", length: int) -> float:
+    """Mean loss in nats on consecutive windows of `ids`, without overlap (early tokens have little context)."""
     import torch
     from torch.nn.functional import cross_entropy
 
-    ids = stream(tokenizer, texts)
-    ids = ids[: len(ids) // (cfg.length + 1) * (cfg.length + 1)].view(-1, cfg.length + 1)
+    ids = ids[: len(ids) // (length + 1) * (length + 1)].view(-1, length + 1)
     total = 0.0
     windows = ids.to(model.device).split(64)
     with torch.no_grad(), runtime.progress(len(windows), "perplexity", unit="batch") as bar:
@@ -140,13 +147,7 @@ def evaluate(model: "GPT2LMHeadModel", tokenizer: "Tokenizer", texts: list[str],
             logits = model(window[:, :-1]).logits
             total += cross_entropy(logits.flatten(0, 1), window[:, 1:].flatten(), reduction="sum").item()
             bar.update()
-    loss = total / ids[:, 1:].numel()
-    bytes_per_token = sum(len(t.encode()) for t in texts) / sum(len(e.ids) for e in tokenizer.encode_batch(texts))
-    return {
-        "perplexity": round(math.exp(loss), 3),
-        "loss": round(loss, 4),
-        "bits_per_byte": round(loss / math.log(2) / bytes_per_token, 4),
-    }
+    return total / ids[:, 1:].numel()
 
 
 def write(result: Result, out: Path) -> None:
