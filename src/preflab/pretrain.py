@@ -116,13 +116,13 @@ def train(cfg: Pretrain, documents: list[corpora.Document], folder: Path) -> Res
             bar.update()
             if step % cfg.checkpoint_steps == 0:
                 save()
-    loss = evaluate(model, streams["validation"], cfg.length)
+    validation_loss = evaluate(model, streams["validation"], cfg.length)
     text_tokens = len(streams["validation"]) - len(texts["validation"])  # each text has one end-of-text token
     bytes_per_token = sum(len(t.encode()) for t in texts["validation"]) / text_tokens
     metrics: dict[str, float | int] = {
         "perplexity": round(math.exp(loss), 3),
-        "loss": round(loss, 4),
-        "bits_per_byte": round(loss / math.log(2) / bytes_per_token, 4),
+        "loss": round(validation_loss, 4),
+        "bits_per_byte": round(validation_loss / math.log(2) / bytes_per_token, 4),
         "steps": steps,
         "tokens": steps * cfg.batch_size * cfg.length,
     }
