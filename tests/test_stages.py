@@ -129,6 +129,7 @@ def test_pretraining_resumes_bit_identically(tmp_path, monkeypatch):
     got = resumed.model.state_dict()
     assert all(torch.equal(got[name], expected[name]) for name in expected)
     assert resumed.metrics == whole.metrics
+    assert whole.metrics["perplexity"] == pytest.approx(math.exp(whole.metrics["loss"]), rel=1e-3)
     start = pretrain._initial(cfg).state_dict()
     assert not torch.equal(expected["transformer.wte.weight"].cpu(), start["transformer.wte.weight"])
     pretrain.write(resumed, tmp_path / "out")

@@ -120,7 +120,7 @@ def train(cfg: Pretrain, documents: list[corpora.Document], folder: Path) -> Res
     text_tokens = len(streams["validation"]) - len(texts["validation"])  # each text has one end-of-text token
     bytes_per_token = sum(len(t.encode()) for t in texts["validation"]) / text_tokens
     metrics: dict[str, float | int] = {
-        "perplexity": round(math.exp(loss), 3),
+        "perplexity": round(math.exp(validation_loss), 3),
         "loss": round(validation_loss, 4),
         "bits_per_byte": round(validation_loss / math.log(2) / bytes_per_token, 4),
         "steps": steps,
