@@ -1,5 +1,6 @@
 """Whole stages on corpora and models of a few kilobytes: prepare, pretrain, evaluate; and the command `ui`."""
 
+import math
 import random
 import socket
 import subprocess
