@@ -39,12 +39,14 @@ def run(
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Write the reward to `--out`; returns its metrics and training curve."""
     from preflab import comparisons, reference, reward, scoring
+    from preflab.comparisons import synthetic
     from preflab.errors import PreflabError
 
     ref = reference.load(cfg.runtime, cfg.task, args.queries, args.model)
     if cfg.known_reward:
-        known = scoring.normalize_known(cfg, ref.lm, args.queries, ref.tokenizer, ref.queries, ref.pad_id)
-        scoring.save_known(args.out, args.model, known.gain, known.bias)
+        scorer = synthetic.load_calibration(args.comparisons).scorer
+        known = scoring.normalize_known(cfg, ref.lm, args.queries, ref.tokenizer, ref.queries, ref.pad_id, scorer)
+        scoring.save_known(args.out, args.model, known.gain, known.bias, scorer)
         return {"known_reward": 1, "gain": known.gain, "bias": known.bias}, []
     labels = comparisons.read(args.comparisons / "train.parquet")
     if cfg.initial.num > len(labels):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from preflab import base_model, config, gguf_model
+from preflab.compose import composer
 from preflab.config import Model
 from preflab.errors import PreflabError
 
@@ -210,14 +212,19 @@ def test_model_inside_a_wheel(tmp_path: Path, llama: tuple[Path, Path], monkeypa
 
 
 class Hub(BaseHTTPRequestHandler):
-    """What `snapshot_download` asks of the hub, for one repository `org/toy`."""
+    """What `snapshot_download` asks of the hub, for one repository `org/toy` whose only commit is COMMIT."""
 
     folder: Path
+    asked: set[str]  # revisions
 
     def do_GET(self) -> None:
         name = self.path.split("?")[0].rsplit("/", 1)[-1]
         if not self.path.startswith(("/api/models/org/toy", "/org/toy/resolve")):
             return self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
+        revision = re.search(r"/(?:revision|resolve|tree)/([^/?]+)", self.path)
+        self.asked.add(revision[1] if revision else "")
+        if revision and revision[1] not in ("main", COMMIT):
+            return self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
         if self.path.startswith("/api/"):
             files = [
                 {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": file.name}
@@ -244,7 +251,7 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endpoint(folder: Path) -> Iterator[str]:
-    Hub.folder = folder
+    Hub.folder, Hub.asked = folder, set()
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -267,6 +274,23 @@ def test_model_from_the_hub(tmp_path: Path, folder: Path, endpoint: str, path: s
     assert names(tmp_path / "out") == sorted(base_model.FILES)
     for name in base_model.FILES:
         assert sha256(tmp_path / "out" / name) == sha256(folder / name)
+    assert ("main" in Hub.asked) == (path == "org/toy")  # a pinned model never asks what the newest is
+
+
+def test_a_commit_that_the_hub_has_not(tmp_path: Path, endpoint: str) -> None:
+    run = stage(tmp_path, "org/toy@" + "d" * 40, endpoint)
+    assert run.returncode == 2
+    assert len(run.stderr.splitlines()) == 1, run.stderr
+    assert "model.path=org/toy@ddd" in run.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_of_the_hub_are_pinned() -> None:
+    with composer(PROJECT / "conf") as compose:
+        models = [compose([f"model={path.stem}"])["model"] for path in (PROJECT / "conf" / "model").glob("*.yaml")]
+    hub = {model["name"]: model["path"] for model in models if model["source"] == "hub"}
+    assert set(hub) == {"gpt2", "gpt2-large"}
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", path) for path in hub.values()), hub
 
 
 @pytest.mark.parametrize("reachable", [True, False])

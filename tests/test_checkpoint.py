@@ -1,10 +1,16 @@
 """Checkpoints: the newest only, verified, and a folder per set of inputs."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from preflab import checkpoint, optim
 from preflab.errors import PreflabError
+
+SRC = Path(checkpoint.__file__).parents[1]
 
 
 def test_newest_checkpoint_is_kept_and_read_back(tmp_path):
@@ -17,12 +23,62 @@ def test_newest_checkpoint_is_kept_and_read_back(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["step-10"]
 
 
-def test_a_damaged_checkpoint_is_an_error(tmp_path):
-    checkpoint.save(tmp_path, 1, {"w": torch.zeros(4)}, {})
-    path = tmp_path / "step-1" / "tensors.safetensors"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(PreflabError, match=r"step-1: the tensors do not match their sha256; delete this folder"):
+DAMAGE = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "empty": lambda path: path.write_bytes(b""),
+    "other bytes": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\xff"),
+    "other json": lambda path: path.write_bytes(b"[1]"),
+    "gone": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("name", ["state.json", "tensors.safetensors"])
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_an_error_unless_an_older_one_is_whole(tmp_path, caplog, name, damage):
+    checkpoint.save(tmp_path / "old", 1, {"w": torch.ones(4)}, {"kl_coef": 0.1})
+    checkpoint.save(tmp_path, 2, {"w": torch.zeros(4)}, {"kl_coef": 0.2})
+    DAMAGE[damage](tmp_path / "step-2" / name)
+    with pytest.raises(PreflabError, match=rf"step-2/{name}: damaged.*; delete {tmp_path} to start the stage over"):
         checkpoint.load(tmp_path)
+    (tmp_path / "old" / "step-1").rename(tmp_path / "step-1")  # as if killed before the older one was removed
+    got = checkpoint.load(tmp_path)
+    assert (got.step, got.state, got.tensors["w"].tolist()) == (1, {"kl_coef": 0.1}, [1.0] * 4)
+    assert f"step-2/{name}: damaged" in caplog.text
+    assert f"going on from {tmp_path}/step-1" in caplog.text
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_what_other_settings_of_the_same_stage_left_is_removed(tmp_path):
+    params = tmp_path / "params.yaml"
+
+    def opened(stage, settings):
+        params.write_text(settings)
+        folder = checkpoint.folder_for(stage, params)
+        checkpoint.save(folder, 1, {"w": torch.zeros(1)}, {})
+        return folder
+
+    code = "import sys; sys.path.insert(0, {!r}); from preflab import checkpoint; from pathlib import Path\n"
+    code += "checkpoint.save(checkpoint.folder_for('ppo-a-1', Path('params.yaml')), 1, {{}}, {{}})\n"
+    code += "print('ready', flush=True); sys.stdin.read()"
+    params.write_text("lr: 1")
+    line = [sys.executable, "-c", code.format(str(SRC))]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout.readline() == "ready\n"
+        (first,) = tmp_path.glob(".checkpoints/ppo-a-1-*")
+        others = [opened("ppo-a", "lr: 1"), opened("ppo-a-1-1", "lr: 1"), opened("ppo-a-1-abcdef", "lr: 1")]
+        second = opened("ppo-a-1", "lr: 2")
+        assert first.exists()  # it is in use
+        running.stdin.close()
+    third = opened("ppo-a-1", "lr: 3")
+    assert not first.exists()
+    assert second.exists()  # this process opened it too, and has not ended
+    assert third.exists()
+    assert all((other / "step-1").exists() for other in others)
+    assert checkpoint.load(opened("ppo-a", "lr: 1")).step == 1  # its own is kept
 
 
 def test_folder_depends_on_the_content_of_every_input(tmp_path):

@@ -46,6 +46,27 @@ def test_calibrated_labellers_agree_as_often_as_asked():
         synthetic.calibrate(np.zeros((10, 4)), 0.42)
 
 
+def test_calibration_does_not_depend_on_the_unit_of_the_scores():
+    scores = np.random.default_rng(0).normal(size=(100, 4))
+    tau = synthetic.calibrate(scores, 0.42)
+    for unit in (1e-9, 1e9):
+        assert synthetic.calibrate(unit * scores, 0.42) == pytest.approx(unit * tau)
+
+
+def test_tied_scores_share_the_choice():
+    scores = np.array([[1.0, 1.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0], [0.0, 0.0, 0.0, 3.0]])
+    assert synthetic.probabilities(scores, 0.0).tolist() == [[0.5, 0.5, 0, 0], [0.25] * 4, [0, 0, 0, 1]]
+    assert synthetic.agreement(scores, 0.0) == pytest.approx((1 / 2 + 1 / 4 + 1) / 3)  # 0.583 even without noise
+    tau = synthetic.calibrate(scores, 0.5)
+    assert synthetic.agreement(scores, tau) == pytest.approx(0.5)
+    with pytest.raises(PreflabError, match=r"agreement=0\.6: out of reach; noise-free labellers agree on 0\.583"):
+        synthetic.calibrate(scores, 0.6)
+    chosen = np.array(synthetic.choose(np.repeat(scores, 10_000, 0), 0.0, 1)).reshape(3, -1)
+    assert [np.bincount(row, minlength=4).tolist() for row in chosen[2:]] == [[0, 0, 0, 10_000]]
+    assert np.bincount(chosen[0], minlength=4) / 10_000 == pytest.approx([0.5, 0.5, 0, 0], abs=0.02)
+    assert np.bincount(chosen[1], minlength=4) / 10_000 == pytest.approx([0.25] * 4, abs=0.02)
+
+
 @given(st.floats(0.01, 10), st.integers(0, 1000))
 def test_choices_are_valid_and_repeatable(tau, seed):
     scores = np.random.default_rng(seed).normal(size=(7, 4))

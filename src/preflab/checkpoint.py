@@ -1,12 +1,15 @@
 """Atomic, verified checkpoints of tensors (safetensors, never pickle) and a small JSON state.
 
 A checkpoint is a folder `step-N` with `state.json` and `tensors.safetensors`; it is written beside and renamed, so that
-a killed run leaves either the old one or the new one.  Only the newest is kept.
+a killed run leaves the old one, the new one, or both.  Only the newest is kept.
 """
 
+import fcntl
 import hashlib
 import json
+import logging
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     import torch
 
 Tensors = dict[str, "torch.Tensor"]
+
+log = logging.getLogger(__name__)
 
 
 class Checkpoint(NamedTuple):
@@ -36,9 +41,12 @@ def save(folder: Path, step: int, tensors: Tensors, state: dict[str, Any]) -> No
     temporary = folder / f".writing-{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    (temporary / "tensors.safetensors").write_bytes(blob)
     record = {"step": step, "sha256": hashlib.sha256(blob).hexdigest(), "state": state}
-    (temporary / "state.json").write_text(json.dumps(record))
+    for name, content in (("tensors.safetensors", blob), ("state.json", json.dumps(record).encode())):
+        with (temporary / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a machine that goes down must not leave a new name on half a file
     target = folder / f"step-{step}"
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
@@ -48,25 +56,42 @@ def save(folder: Path, step: int, tensors: Tensors, state: dict[str, Any]) -> No
 
 
 def load(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole, or None. One that fails its digest is an error, not a silent restart."""
+    """The newest checkpoint that is whole; None where there is none at all, an error where all are damaged."""
+    damaged = ""
+    for path in reversed(_steps(folder)):
+        try:
+            found = _read(path)
+        except PreflabError as error:
+            damaged = damaged or str(error)
+        else:
+            if damaged:
+                log.warning("%s; going on from %s", damaged, path)
+            return found
+    if damaged:
+        raise PreflabError(f"{damaged}; delete {folder} to start the stage over")
+    return None
+
+
+def _read(path: Path) -> Checkpoint:
     from safetensors.torch import load as from_bytes
 
-    found = _steps(folder)
-    if not found:
-        return None
-    record = json.loads((found[-1] / "state.json").read_text())
-    blob = (found[-1] / "tensors.safetensors").read_bytes()
-    if hashlib.sha256(blob).hexdigest() != record["sha256"]:
-        raise PreflabError(
-            f"{found[-1]}: the tensors do not match their sha256; delete this folder to start the stage over"
-        )
-    return Checkpoint(record["step"], from_bytes(blob), record["state"])
+    try:
+        record = json.loads((path / "state.json").read_bytes())
+        step, state, sha256 = record["step"], record["state"], record["sha256"]
+    except (FileNotFoundError, ValueError, TypeError, KeyError) as error:
+        raise PreflabError(f"{path / 'state.json'}: damaged or not there") from error
+    tensors = path / "tensors.safetensors"
+    blob = tensors.read_bytes() if tensors.exists() else b""
+    if hashlib.sha256(blob).hexdigest() != sha256:
+        raise PreflabError(f"{tensors}: damaged, it does not have the sha256 that state.json says")
+    return Checkpoint(step, from_bytes(blob), state)
 
 
 def folder_for(stage: str, *inputs: Path) -> Path:
     """`.checkpoints/<stage>-<hash>`: outside DVC's outs (which it deletes before a retry), one per set of inputs.
 
-    The library's own modules count as inputs: a run is never continued by other code than began it.
+    The library's own modules count as inputs: a run is never continued by other code than began it.  What runs of the
+    same stage with other inputs have left behind is removed; a run in progress holds its folder until its process ends.
     """
     digest = hashlib.sha256()
     for path in (*inputs, *sorted(Path(__file__).parent.glob("*.py"))):
@@ -75,7 +100,28 @@ def folder_for(stage: str, *inputs: Path) -> Path:
                 digest.update(
                     file.relative_to(path).as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest()
                 )
-    return Path(".checkpoints") / f"{stage.replace('@', '-')}-{digest.hexdigest()[:16]}"
+    name = stage.replace("@", "-")
+    folder = Path(".checkpoints") / f"{name}-{digest.hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    _hold(folder)
+    for other in folder.parent.iterdir():
+        if other != folder and re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{16}}", other.name):
+            held = _hold(other)
+            if held is not None:
+                shutil.rmtree(other, ignore_errors=True)
+                os.close(held)
+    return folder
+
+
+def _hold(folder: Path) -> int | None:
+    """Lock the folder until the file descriptor is closed or the process ends; None if another run holds it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def remove(folder: Path) -> None:

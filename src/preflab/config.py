@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from preflab import labellers
 from preflab.errors import PreflabError, did_you_mean
 
 ADAMS = ["tf", "torch"]
@@ -64,6 +65,8 @@ class Pretrain:
     batch_size: int
     length: int
     warmup_steps: int
+    decay_steps: int
+    cooldown_steps: int
     muon_lr: float
     adam_lr: float
     checkpoint_steps: int
@@ -88,9 +91,13 @@ class Task:
 
 @dataclass(slots=True)
 class Labeller:
-    """`agreement`: share of four-way choices on which two labellers agree (sets τ); null: noise-free."""
+    """`name` in tables and comparisons; `scorer`: the module of preflab.labellers that scores the responses.
+
+    `agreement`: share of four-way choices on which two labellers agree (sets τ); null: noise-free.
+    """
 
     name: str
+    scorer: str
     agreement: float | None
 
 
@@ -197,12 +204,16 @@ class Query:
 
 @dataclass(slots=True)
 class Online:
-    """What an online cell needs beside PPO: labels in total, N⁰, retrainings, and how to train a reward model."""
+    """What an online cell needs beside PPO: labels in total, N⁰, retrainings, and how to train a reward model.
+
+    `max_rounds` of sampling before a question's responses are given up (`comparisons.max_rounds`).
+    """
 
     num_train: int
     num_initial: int
     retrainings: int
     validation_share: float
+    max_rounds: int
     reward: Reward
 
 
@@ -376,9 +387,10 @@ def check(settings: Any) -> list[str]:
             need(part.threads > 0, f"runtime.threads={part.threads}: must be above 0")
             choices = ["highest", "high", "medium"]
             need(part.matmul in choices, f"runtime.matmul={part.matmul}: {did_you_mean(part.matmul, choices)}")
-        if isinstance(part, Labeller) and part.agreement is not None:
+        if isinstance(part, Labeller):
+            need(part.scorer in labellers.names(), labellers.unknown(part.scorer))
             need(
-                0.25 < part.agreement < 1,
+                part.agreement is None or 0.25 < part.agreement < 1,
                 f"labeller.agreement={part.agreement}: must lie between 0.25 (chance) and 1, or be null",
             )
         if isinstance(part, Evaluation):

@@ -58,6 +58,7 @@ def owned(settings: Settings) -> dict[str, Settings]:
             "num_initial": collection["initial"]["num"],
             "retrainings": collection["retrainings"],
             "validation_share": collection["validation_share"],
+            "max_rounds": settings["comparisons"]["max_rounds"],
             "reward": settings["reward"],
         }
     evaluation = {"task": task, "evaluation": settings["evaluation"], "runtime": runtime}

@@ -32,6 +32,12 @@ def inputs(tokens: Tensor, pad_id: int) -> Inputs:
     return Inputs(tokens.masked_fill(~mask, 0), mask.long(), positions)
 
 
+def additive_mask(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """What attention adds to its logits, `[batch, 1, from, to]`: 0 where `visible` `[batch, from, to]`, else lowest."""
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
+
+
 def left_pad(tokens: Tensor, pad_id: int) -> Tensor:
     """`tokens` `[batch, length]` with all pads moved to the left, order kept."""
     order = torch.argsort((tokens != pad_id).int(), dim=1, stable=True)

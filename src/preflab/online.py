@@ -17,8 +17,6 @@ from preflab import checkpoint, models, reward, runtime, scoring
 from preflab.comparisons import Comparison, sample, synthetic
 from preflab.config import Online, PolicyStage
 
-MAX_ROUNDS = 200  # ours: rounds of sampling before a run gives up on the end-token rule
-
 
 def labels_due(episode: int, episodes: int, initial: int, total: int) -> float:
     """l(n) = N⁰ + (N − N⁰)(1 − (1 − n/Nπ)²): labels that must be in before episode n of Nπ."""
@@ -101,7 +99,7 @@ class Collector:
                     self.end_id,
                     self.pad_id,
                     self.online.reward.rollout_batch,
-                    MAX_ROUNDS,
+                    self.online.max_rounds,
                     (*key, name),
                 ).responses
                 for lm, name, n in parts

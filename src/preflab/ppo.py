@@ -191,6 +191,8 @@ def train(
                     queries[rows], models.truncate(ro.responses, end_id, cfg.task.truncate_after, pad_id)
                 )
                 kl = (ro.logprobs - reference_logprobs).sum(1).mean().item()
+                assert ro.entropy is not None
+                entropy = ro.entropy.sum(1).mean().item()
                 rewards = token_rewards(ro.logprobs, reference_logprobs, score, kl_coef)
             stats = []
             for minibatch in minibatches(ppo.batch_size, ppo.nminibatches, ppo.epochs, cfg.seed, update):
@@ -206,7 +208,7 @@ def train(
             row = {
                 "update": update, "episode": (update + 1) * ppo.batch_size, "score": score.mean().item(),
                 "true_reward": true.mean().item(),
-                "kl": kl, "kl_coef": kl_coef, "entropy": ro.entropy.sum(1).mean().item(),
+                "kl": kl, "kl_coef": kl_coef, "entropy": entropy,
                 "policy_loss": policy_loss, "value_loss": value_loss, "approxkl": approxkl, "clipfrac": clipfrac,
                 "ended": models.has_end(ro.responses, end_id, cfg.task.truncate_after).float().mean().item(), "lr": lr,
                 "labels": collected.get("labels", 0.0),

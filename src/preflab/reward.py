@@ -63,10 +63,9 @@ class RewardModel(nn.Module):
         visible = causal & ((block[:, None] == block[None, :]) | (block[None, :] == 0))
         mask = visible[None] & real[:, None, :]
         mask = mask | torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)  # no empty rows at pads
-        hidden_from = torch.zeros(mask.shape, device=tokens.device).masked_fill(~mask, torch.finfo(torch.float32).min)
         hidden = self.trunk(
             input_ids=tokens.masked_fill(~real, 0),
-            attention_mask=hidden_from[:, None],
+            attention_mask=models.additive_mask(mask, self.head.weight.dtype),
             position_ids=positions,
             use_cache=False,
         ).last_hidden_state
@@ -139,12 +138,16 @@ def reference_scores(
     """Scores of untruncated reference responses to `normalize_samples` queries (released train_reward.py:162-219)."""
     order = torch.randperm(len(queries), generator=runtime.generator("cpu", *seed, "normalize"))
     order = order.repeat(-(-cfg.normalize_samples // len(queries)))[: cfg.normalize_samples].to(queries.device)
-    found = []
-    for part, chunk in enumerate(order.split(cfg.rollout_batch)):
+
+    @torch.no_grad()
+    def sample_and_score(job: tuple[int, Tensor]) -> Tensor:
+        part, chunk = job
         generator = runtime.generator(queries.device, *seed, "normalize", part)
         sampled = rollout.sample(reference, queries[chunk], task.response_length, task.temperature, pad_id, generator)
-        found.append(score(queries[chunk], sampled.responses))
-    return torch.cat(found)
+        return score(queries[chunk], sampled.responses)
+
+    jobs = list(enumerate(order.split(cfg.rollout_batch)))
+    return torch.cat(list(runtime.side_by_side(sample_and_score, jobs)))
 
 
 @torch.no_grad()

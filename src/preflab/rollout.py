@@ -11,11 +11,14 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from preflab import models
 
+BLOCK = 64  # tokens; near the square root of a vocabulary
 
-class GrowingLayer(DynamicLayer):
-    """A key-value cache layer with room for the whole response from the start.
 
-    transformers' own dynamic layer copies everything at every token: a quarter of the sampling time of a small model.
+class Room(DynamicLayer):
+    """A key-value cache layer of a fixed length; the mask hides what is not written yet.
+
+    transformers' dynamic layer copies all keys and values at every token, and so does attention over a part of a longer
+    room: together most of the sampling time of a small model.
     """
 
     keys: Tensor
@@ -23,8 +26,7 @@ class GrowingLayer(DynamicLayer):
 
     def __init__(self, length: int) -> None:
         super().__init__()
-        self.length = length
-        self.room: tuple[Tensor, Tensor] | None = None
+        self.length, self.seen = length, 0
 
     def update(
         self,
@@ -33,41 +35,34 @@ class GrowingLayer(DynamicLayer):
         *args: Any,  # noqa: ARG002  the signature is transformers'
         **kwargs: Any,  # noqa: ARG002
     ) -> tuple[Tensor, Tensor]:
-        """Append `[batch, heads, new, size]` and return views of all so far."""
+        """Write `[batch, heads, new, size]` behind what is there; returns all of `[batch, heads, length, size]`."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        seen = self.get_seq_length()
-        if self.room is None:
-            kept = (self.keys, self.values) if seen else (key_states[:, :, :0], value_states[:, :, :0])
-            self.room = tuple(_reserve(part, self.length) for part in kept)  # type: ignore[assignment]
-        assert self.room is not None
-        grown = seen + key_states.shape[2]
-        for room, new in zip(self.room, (key_states, value_states), strict=True):
-            room[:, :, seen:grown] = new
-        self.keys, self.values = (room[:, :, :grown] for room in self.room)
+            batch, heads, _, size = key_states.shape
+            self.keys = key_states.new_zeros(batch, heads, self.length, size)
+            self.values = value_states.new_zeros(batch, heads, self.length, value_states.shape[3])
+        grown = self.seen + key_states.shape[2]
+        self.keys[:, :, self.seen : grown] = key_states
+        self.values[:, :, self.seen : grown] = value_states
+        self.seen = grown
         return self.keys, self.values
 
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        """Each row `repeats` times, in fresh room."""
-        super().batch_repeat_interleave(repeats)
-        self.room = None
-
-
-def _reserve(part: Tensor, length: int) -> Tensor:
-    batch, heads, seen, size = part.shape
-    room = part.new_empty(batch, heads, length, size)
-    room[:, :, :seen] = part
-    return room
+    def get_seq_length(self) -> int:
+        """Tokens written so far."""
+        return self.seen
 
 
 class Rollout(NamedTuple):
-    """`tokens` `[batch, query + response]`; the rest `[batch, response]`, from the sampling pass itself."""
+    """`tokens` `[batch, query + response]`; the rest `[batch, response]`, from the sampling pass itself.
+
+    Values and entropy only with a value head, for PPO.
+    """
 
     tokens: Tensor
     responses: Tensor
     logprobs: Tensor
     values: Tensor | None
-    entropy: Tensor
+    entropy: Tensor | None
 
 
 @torch.no_grad()
@@ -83,42 +78,63 @@ def sample(
 ) -> Rollout:
     """`each` responses to every row of left-padded `queries` `[rows, query]`, next to each other: batch = rows · each.
 
-    A query is read once, whatever `each` is, and its keys and values are kept for all tokens.  Tokens are drawn by the
-    inverse of the cumulative distribution: `torch.multinomial` takes five times as long on a CPU.
+    A query is read once, whatever `each` is, and its keys and values are kept for all tokens.
     """
     query_length = queries.shape[1]
+    length = query_length + response_length
     given = models.inputs(queries, pad_id)
-    mask = torch.nn.functional.pad(given.attention_mask, (0, response_length), value=1)
     uniform = torch.rand(len(queries) * each, response_length, generator=generator, device=queries.device)
+    seen = torch.arange(length, device=queries.device) <= torch.arange(query_length, device=queries.device)[:, None]
+    real = torch.nn.functional.pad(queries != pad_id, (0, response_length), value=True)
+    mask = models.additive_mask(seen & real[:, None], lm.dtype)  # [rows, 1, query, length]
     step = {"input_ids": given.input_ids, "position_ids": given.position_ids}
     position = given.position_ids[:, -1:].repeat_interleave(each, 0)
-    cache = Cache(layers=[GrowingLayer(query_length + response_length) for _ in range(lm.config.num_hidden_layers)])
+    cache = Cache(layers=[Room(length) for _ in range(lm.config.num_hidden_layers)])
     head = lm.get_output_embeddings()
     drawn, logprobs, values, entropies = [], [], [], []
     for t in range(response_length):
-        output = lm.base_model(
-            **step, attention_mask=mask[:, : query_length + t], past_key_values=cache, use_cache=True
-        )
+        output = lm.base_model(**step, attention_mask=mask, past_key_values=cache, use_cache=True)
         hidden = output.last_hidden_state[:, -1]
-        if t == 0 and each > 1:
-            cache.batch_repeat_interleave(each)
-            hidden, mask = hidden.repeat_interleave(each, 0), mask.repeat_interleave(each, 0)
-        logp = torch.log_softmax(head(hidden) / temperature, dim=-1)
-        p = logp.exp()
-        cumulative = p.cumsum(-1)
-        token = torch.searchsorted(cumulative, uniform[:, t : t + 1] * cumulative[:, -1:], right=True)
-        token = token.clamp(max=p.shape[1] - 1)
+        if t == 0:
+            mask = mask[:, :, -1:]
+            if each > 1:
+                cache.batch_repeat_interleave(each)
+                hidden, mask = hidden.repeat_interleave(each, 0), mask.repeat_interleave(each, 0)
+        logits = head(hidden).div_(temperature)
+        p = logits.softmax(-1)
+        token = draw(p, uniform[:, t : t + 1])
+        logprob = p.gather(1, token).log()
         drawn.append(token)
-        logprobs.append(logp.gather(1, token))
-        entropies.append(-(p * logp).sum(-1, keepdim=True))
+        logprobs.append(logprob)
         if value_head is not None:
             values.append(value_head(hidden))
+            normaliser = logits.gather(1, token) - logprob  # log Σ exp(logits)
+            entropies.append(normaliser - (p * logits).sum(-1, keepdim=True))
         step = {"input_ids": token, "position_ids": position + t + 1}
+        mask[..., query_length + t] = 0.0  # the token just drawn is seen from now on
     responses = torch.cat(drawn, 1)
     return Rollout(
         torch.cat([queries.repeat_interleave(each, 0), responses], 1),
         responses,
         torch.cat(logprobs, 1),
         torch.cat(values, 1) if values else None,
-        torch.cat(entropies, 1),
+        torch.cat(entropies, 1) if entropies else None,
     )
+
+
+def draw(p: Tensor, uniform: Tensor) -> Tensor:
+    """Tokens `[batch, 1]` of probabilities `[batch, vocabulary]`, by the inverse of the cumulative distribution.
+
+    In two steps, first among blocks of 64 tokens and then within one, because running sums are slow on a CPU (and
+    `torch.multinomial` slower).  `uniform` `[batch, 1]` in [0, 1).
+    """
+    vocabulary = p.shape[1]
+    blocks = torch.nn.functional.pad(p, (0, -vocabulary % BLOCK)).unflatten(1, (-1, BLOCK))
+    mass = blocks.sum(2)
+    cumulative = mass.cumsum(1)
+    target = uniform * cumulative[:, -1:]
+    block = torch.searchsorted(cumulative, target, right=True).clamp_(max=blocks.shape[1] - 1)
+    left = target - (cumulative.gather(1, block) - mass.gather(1, block))
+    within = blocks[torch.arange(len(p), device=p.device), block[:, 0]].cumsum(1)
+    token = torch.searchsorted(within, left, right=True).clamp_(max=BLOCK - 1)
+    return (block * BLOCK + token).clamp_(max=vocabulary - 1)

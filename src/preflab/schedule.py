@@ -48,6 +48,7 @@ class Runner:
         self.root, self.jobs, self.say, self.done = root, jobs, say, done
         self._children: set[subprocess.Popen[bytes]] = set()
         self._stopping = threading.Event()
+        self._starting = threading.Lock()  # a child that is started is noted before anything else happens
 
     def run(self, graph: Graph, stale: set[str]) -> dict[str, Outcome]:
         """Every stage of `graph`; those not in `stale` have nothing to do."""
@@ -99,7 +100,9 @@ class Runner:
         if self.jobs > 1:  # threads that wait for work must not spin on a core that another stage needs
             environment["OMP_WAIT_POLICY"] = "PASSIVE"
         command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "-s", stage]
-        with log.open("wb") as output:
+        with log.open("wb") as output, self._starting:
+            if self._stopping.is_set():
+                return -signal.SIGINT
             child = subprocess.Popen(
                 command,
                 cwd=self.root,
@@ -110,7 +113,7 @@ class Runner:
                 start_new_session=True,
                 pass_fds=(lock,),
             )
-        self._children.add(child)
+            self._children.add(child)
         try:
             return child.wait()
         finally:
@@ -140,11 +143,13 @@ class Runner:
 
     def _stop(self) -> None:
         """End the process groups that were started here, politely first."""
-        self._stopping.set()
-        for child in list(self._children):
+        with self._starting:
+            self._stopping.set()
+            children = list(self._children)
+        for child in children:
             _signal(child, signal.SIGINT)
         deadline = time.monotonic() + GRACE
-        for child in list(self._children):
+        for child in children:
             try:
                 child.wait(max(deadline - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:

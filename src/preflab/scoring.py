@@ -1,4 +1,4 @@
-"""What can score a response: a reward model, or a labeller's own log-odds (the known reward of the mock experiment)."""
+"""What can score a response: a reward model, or a labeller's own score (the known reward of the mock experiment)."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from preflab import classifier, models, reward
+from preflab import labellers, models, reward
 from preflab.comparisons.synthetic import Calibration
 from preflab.config import RewardStage
 
@@ -28,10 +28,10 @@ class NetworkScore:
 
 
 class LabellerScore:
-    """`gain · log-odds + bias` of the response's text. The query, the same for all that are compared, is left out."""
+    """`gain · score + bias` of the response's text. The query, the same for all that are compared, is left out."""
 
     def __init__(
-        self, labeller: classifier.Classifier, tokenizer: "Tokenizer", pad_id: int, gain: float, bias: float
+        self, labeller: labellers.Labeller, tokenizer: "Tokenizer", pad_id: int, gain: float, bias: float
     ) -> None:
         self.labeller = labeller
         self.tokenizer = tokenizer
@@ -46,14 +46,14 @@ class LabellerScore:
 
 def true_score(queries: Path, tokenizer: "Tokenizer", calibration: Calibration, pad_id: int) -> LabellerScore:
     """The labeller's score in standard deviations of the reference's passing samples, whose mean is 0."""
-    labeller = classifier.load(queries / "classifiers", "labeller")
+    labeller = labellers.load(calibration.scorer, queries)
     return LabellerScore(labeller, tokenizer, pad_id, 1 / calibration.std, -calibration.mean / calibration.std)
 
 
-def save_known(folder: Path, base: Path, gain: float, bias: float) -> None:
+def save_known(folder: Path, base: Path, gain: float, bias: float, scorer: str) -> None:
     """The known reward as the stage `reward` leaves it: normalised on reference samples, as a reward model would be."""
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"kind": "labeller", "reference": reward.digest(base), "gain": gain, "bias": bias}
+    record = {"kind": "labeller", "scorer": scorer, "reference": reward.digest(base), "gain": gain, "bias": bias}
     (folder / "reward.json").write_text(json.dumps(record, sort_keys=True) + "\n")
 
 
@@ -63,16 +63,22 @@ def load(
     """The reward in `folder`, of either kind; its reference must be the model in `base`."""
     record = reward.check_reference(folder, base)
     if record["kind"] == "labeller":
-        labeller = classifier.load(queries / "classifiers", "labeller")
+        labeller = labellers.load(record["scorer"], queries)
         return LabellerScore(labeller, tokenizer, pad_id, record["gain"], record["bias"])
     return NetworkScore(reward.load(folder, reference, base), pad_id)
 
 
 def normalize_known(
-    cfg: RewardStage, reference: Any, queries: Path, tokenizer: "Tokenizer", rows: Tensor, pad_id: int
+    cfg: RewardStage,
+    reference: Any,
+    queries: Path,
+    tokenizer: "Tokenizer",
+    rows: Tensor,
+    pad_id: int,
+    scorer: str,
 ) -> LabellerScore:
     """The labeller's score with gain and bias from reference samples, as for a reward model."""
-    score = LabellerScore(classifier.load(queries / "classifiers", "labeller"), tokenizer, pad_id, 1.0, 0.0)
+    score = LabellerScore(labellers.load(scorer, queries), tokenizer, pad_id, 1.0, 0.0)
     raw = reward.reference_scores(score, reference, rows, cfg.task, cfg.reward, pad_id, cfg.seed, "known")
     score.gain, score.bias = reward.gain_and_bias(raw)
     return score

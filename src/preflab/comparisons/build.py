@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from preflab import classifier, comparisons, models, prepare, reference, runtime
+from preflab import classifier, comparisons, labellers, models, prepare, reference, runtime
 from preflab.comparisons import Comparison, sample, synthetic
 from preflab.config import ComparisonsStage
 
@@ -29,9 +29,11 @@ def run(cfg: ComparisonsStage, queries: Path, model: Path, out: Path) -> dict[st
         )  # fmt: skip
         texts = models.decode(ref.tokenizer, responses.responses.flatten(0, 1), ref.pad_id)
         drawn[name] = rows, responses, texts
-    labeller = classifier.load(queries / "classifiers", "labeller")
+    labeller = labellers.load(cfg.labeller.scorer, queries)
     judge = classifier.load(queries / "classifiers", "judge")
-    calibration = calibrate(cfg.labeller.name, cfg.labeller.agreement, labeller, judge, drawn["heldout"][2])
+    calibration = calibrate(
+        cfg.labeller.name, cfg.labeller.agreement, labeller, judge, drawn["heldout"][2], cfg.labeller.scorer
+    )
     out.mkdir(parents=True, exist_ok=True)
     for name, (rows, responses, texts) in drawn.items():
         best = synthetic.choose(
@@ -59,12 +61,14 @@ def run(cfg: ComparisonsStage, queries: Path, model: Path, out: Path) -> dict[st
 def calibrate(
     name: str,
     target: float | None,
-    labeller: classifier.Classifier,
-    judge: classifier.Classifier,
+    labeller: labellers.Labeller,
+    judge: labellers.Labeller,
     texts: list[str],
+    scorer: str,
 ) -> synthetic.Calibration:
     """τ of both on the same samples. The judge's votes are as noisy as the labels (0.42 where those have no noise)."""
     own, other = synthetic.scores(labeller, texts, SAMPLES), synthetic.scores(judge, texts, SAMPLES)
+    synthetic.check(own, scorer)
     tau = synthetic.calibrate(own, target)
     judge_tau = synthetic.calibrate(other, JUDGE_AGREEMENT if target is None else target)
     return synthetic.Calibration(
@@ -75,11 +79,12 @@ def calibrate(
         synthetic.agreement(other, judge_tau),
         float(own.mean()),
         float(own.std()),
+        scorer,
     )
 
 
-def correlation(labeller: classifier.Classifier, judge: classifier.Classifier, texts: list[str]) -> float:
-    """Pearson's r of the two classifiers' log-odds on the same texts."""
+def correlation(labeller: labellers.Labeller, judge: labellers.Labeller, texts: list[str]) -> float:
+    """Pearson's r of the two scores of the same texts."""
     import numpy as np
 
     return float(np.corrcoef(labeller.score(texts), judge.score(texts))[0, 1])

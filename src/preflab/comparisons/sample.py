@@ -1,5 +1,6 @@
 """The responses that people are asked about: only those that pass the end-token rule (released lm_tasks.py:55)."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -31,26 +32,42 @@ def passing(
 ) -> Passing:
     """`n` responses to each of the left-padded `queries` `[queries, query]`, sampled until enough of them pass.
 
-    Raises if some query has fewer than n after `max_rounds` rounds of 2n more.
+    The first round draws 2n for each query, later ones what the share that passed so far suggests.  Raises if some
+    query has fewer than n after `max_rounds` rounds.
     """
-    each = 2 * n  # a third to a half of the responses pass
+
+    def draw(job: tuple[int, int, int, int, Tensor]) -> tuple[Tensor, Tensor]:
+        number, need, each, part, chunk = job
+        generator = runtime.generator(queries.device, *seed, number, need, part)
+        rows = queries[chunk.to(queries.device)]
+        sampled = rollout.sample(
+            lm, rows, task.response_length, task.temperature, pad_id, generator, each=each
+        ).responses
+        return (
+            models.has_end(sampled, end_id, task.truncate_after),
+            models.truncate(sampled, end_id, task.truncate_after, pad_id),
+        )
+
     kept: list[list[Tensor]] = [[] for _ in range(len(queries))]
     drawn = passed = 0
     with runtime.progress(len(queries) * n, label or "responses", unit="response") as bar:
         for number in range(max_rounds):
-            missing = [i for i, rows in enumerate(kept) if len(rows) < n]
+            missing: dict[int, list[int]] = {}  # how many a query still needs → rows
+            for i, rows in enumerate(kept):
+                if len(rows) < n:
+                    missing.setdefault(n - len(rows), []).append(i)
             if not missing:
                 break
-            rows = torch.tensor(missing, device=queries.device)
-            for part, chunk in enumerate(rows.split(max(rollout_batch // each, 1))):
-                generator = runtime.generator(queries.device, *seed, number, part)
-                sampled = rollout.sample(
-                    lm, queries[chunk], task.response_length, task.temperature, pad_id, generator, each=each
-                ).responses
-                good = models.has_end(sampled, end_id, task.truncate_after)
+            share = max(passed, 1) / drawn if drawn else 0.5
+            jobs = [
+                (number, need, each, part, chunk)
+                for need, indices in sorted(missing.items())
+                for each in [min(math.ceil(need / share), rollout_batch)]
+                for part, chunk in enumerate(torch.tensor(indices).split(max(rollout_batch // each, 1)))
+            ]
+            for job, (good, cut) in zip(jobs, runtime.side_by_side(draw, jobs), strict=True):
                 drawn, passed = drawn + len(good), passed + int(good.sum())
-                cut = models.truncate(sampled, end_id, task.truncate_after, pad_id)
-                for i, ok, response in zip(chunk.repeat_interleave(each).tolist(), good.tolist(), cut, strict=True):
+                for i, ok, response in zip(job[4].repeat_interleave(job[2]).tolist(), good.tolist(), cut, strict=True):
                     if ok and len(kept[i]) < n:
                         kept[i].append(response)
                         bar.update()

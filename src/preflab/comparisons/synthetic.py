@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from preflab import classifier
+from preflab import labellers
 from preflab.errors import PreflabError
 from preflab.runtime import seed_for
 
 
 @dataclass(slots=True)
 class Calibration:
-    """`tau` of labeller (0: noise-free) and judge; `mean`, `std` of the labeller's log-odds on reference samples."""
+    """`tau` of labeller (0: noise-free) and judge; `mean`, `std` of the labeller's scores on reference samples.
+
+    `scorer` is the module of preflab.labellers that gave them: true score, known reward and online labels load it.
+    """
 
     name: str
     tau: float
@@ -25,6 +28,7 @@ class Calibration:
     judge_agreement: float
     mean: float
     std: float
+    scorer: str
 
     def save(self, path: Path) -> None:
         """As JSON."""
@@ -40,12 +44,9 @@ def load_calibration(folder: Path) -> Calibration:
 
 
 def probabilities(scores: np.ndarray, tau: float) -> np.ndarray:
-    """`[comparisons, n]` choice probabilities; τ = 0 gives all weight to the highest score."""
-    if tau == 0:
-        chosen = np.zeros_like(scores)
-        chosen[np.arange(len(scores)), scores.argmax(1)] = 1.0
-        return chosen
-    weights = np.exp((scores - scores.max(1, keepdims=True)) / tau)
+    """`[comparisons, n]` choice probabilities; τ = 0 gives all to the highest score, split evenly where several tie."""
+    below = scores - scores.max(1, keepdims=True)
+    weights = (below == 0).astype(np.float64) if tau == 0 else np.exp(below / tau)
     return weights / weights.sum(1, keepdims=True)
 
 
@@ -58,11 +59,13 @@ def calibrate(scores: np.ndarray, target: float | None) -> float:
     """τ with `agreement(scores, τ) == target` by bisection (agreement falls as τ grows); 0 for no target."""
     if target is None:
         return 0.0
-    low, high = 1e-6, 1e6
-    if not agreement(scores, high) < target < agreement(scores, low):
+    unit = float(scores.std()) or 1.0
+    low, high = 1e-6 * unit, 1e6 * unit
+    if not agreement(scores, high) < target < agreement(scores, 0):
         raise PreflabError(
             f"labeller.agreement={target}: out of reach; "
-            f"noise-free labellers agree on {agreement(scores, low):.3f} of these comparisons"
+            f"noise-free labellers agree on {agreement(scores, 0):.3f} of these comparisons; "
+            "take an agreement below that, or another labeller.scorer"
         )
     for _ in range(200):
         middle = (low * high) ** 0.5
@@ -77,6 +80,20 @@ def choose(scores: np.ndarray, tau: float, *seed: object) -> list[int]:
     return np.minimum(below.sum(1), scores.shape[1] - 1).tolist()
 
 
-def scores(model: classifier.Classifier, texts: list[str], n: int) -> np.ndarray:
-    """`[comparisons, n]` log-odds of response texts that stand n to a comparison. The query is the same for all n."""
-    return model.score(texts).reshape(-1, n)
+def scores(labeller: labellers.Labeller, texts: list[str], n: int) -> np.ndarray:
+    """`[comparisons, n]` scores of response texts that stand n to a comparison. The query is the same for all n."""
+    return labeller.score(texts).reshape(-1, n)
+
+
+def check(scores: np.ndarray, scorer: str) -> None:
+    """Raises if the scorer tells none of the samples `[comparisons, n]` apart (their std would be 0), or gives NaN."""
+    if not np.isfinite(scores).all():
+        raise PreflabError(
+            f"labeller.scorer={scorer}: {(~np.isfinite(scores)).sum()} of {scores.size} scores of reference samples "
+            "are not finite; mend the scorer or take another"
+        )
+    if scores.min() == scores.max():
+        raise PreflabError(
+            f"labeller.scorer={scorer}: all {scores.size} scores of reference samples are {scores.flat[0]:.4g}, "
+            "so no response is better than another; take another scorer, or more comparisons.heldout"
+        )

@@ -15,7 +15,7 @@ COLUMNS = ["text", "label", "source"]
 
 def clean(text: str) -> str:
     """HTML line breaks and runs of white space become one space (ours: the models here write single lines)."""
-    return re.sub(r"\s+", " ", re.sub(r"<br\s*/?>", " ", text)).strip()
+    return " ".join(re.sub(r"<br\s*/?>", " ", text).split())
 
 
 def read(path: Path) -> list[Document]:

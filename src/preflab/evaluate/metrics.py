@@ -30,9 +30,8 @@ def rouge(responses: Sequence[str], references: Sequence[str | None]) -> dict[st
     return {kind: float(np.mean([s[kind].fmeasure for s in scores])) for kind in kinds}
 
 
-def vader(texts: Sequence[str]) -> np.ndarray:
+def vader(texts: list[str]) -> np.ndarray:
     """`[texts]` compound scores of VADER in −1 … 1: a lexicon that has seen none of the reviews."""
-    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+    from preflab.labellers.vader import Vader
 
-    analyzer = SentimentIntensityAnalyzer()
-    return np.array([analyzer.polarity_scores(t)["compound"] for t in texts])
+    return Vader().score(texts)

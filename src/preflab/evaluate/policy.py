@@ -97,21 +97,25 @@ def run(
     return found
 
 
-@torch.no_grad()
 def sample(
     cfg: EvaluateStage, lm: Any, ref: reference.Reference, tokens: torch.Tensor
 ) -> tuple[torch.Tensor, np.ndarray]:
     """Responses `[contexts, response]` of `lm` and, per context, Σ log π − log ρ on them (nats)."""
+    length, temperature = cfg.task.response_length, cfg.task.temperature
+
+    @torch.no_grad()
+    def sample_chunk(job: tuple[int, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        part, chunk = job
+        generator = runtime.generator(tokens.device, cfg.evaluation.seed, "evaluate", part)
+        ro = rollout.sample(lm, chunk, length, temperature, ref.pad_id, generator)
+        base = models.response_logprobs(ref.lm, ro.tokens, length, temperature, ref.pad_id)
+        return ro.responses, (ro.logprobs - base).sum(1)
+
     responses, kl = [], []
-    chunks = tokens.split(cfg.evaluation.rollout_batch)
-    with runtime.progress(len(chunks), "sampling", unit="batch") as bar:
-        for part, chunk in enumerate(chunks):
-            generator = runtime.generator(tokens.device, cfg.evaluation.seed, "evaluate", part)
-            ro = rollout.sample(lm, chunk, cfg.task.response_length, cfg.task.temperature, ref.pad_id, generator)
-            base = models.response_logprobs(
-                ref.lm, ro.tokens, cfg.task.response_length, cfg.task.temperature, ref.pad_id
-            )
-            responses.append(ro.responses)
-            kl.append((ro.logprobs - base).sum(1))
+    jobs = list(enumerate(tokens.split(cfg.evaluation.rollout_batch)))
+    with runtime.progress(len(jobs), "sampling", unit="batch") as bar:
+        for response, log_ratio in runtime.side_by_side(sample_chunk, jobs):
+            responses.append(response)
+            kl.append(log_ratio)
             bar.update()
     return torch.cat(responses), torch.cat(kl).double().cpu().numpy()

@@ -45,7 +45,7 @@ def judge_note(grid: Grid) -> str:
     return (
         f"Labeller: {labellers(grid)}. Judge: a classifier trained on other reviews than the labeller's; "
         f"majority of {metrics['votes']:.0f} noisy votes (τ = {metrics['judge_tau']:.3g}), in place of the "
-        "paper's three people per excerpt. VADER: a lexicon that neither of them has seen."
+        "paper's three people per excerpt. VADER: a lexicon with rules, trained on none of these texts."
     )
 
 

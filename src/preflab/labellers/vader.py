@@ -1,0 +1,23 @@
+"""VADER (Hutto & Gilbert 2014): a lexicon with rules that has seen none of the reviews. Beside it, a judge."""
+
+from pathlib import Path
+
+import numpy as np
+
+
+class Vader:
+    """Compound scores in −1 … 1, rounded to 4 digits: texts without a word of the lexicon tie at 0."""
+
+    def __init__(self) -> None:
+        from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+        self.analyzer = SentimentIntensityAnalyzer()
+
+    def score(self, texts: list[str]) -> np.ndarray:
+        """`[texts]` compound scores, float64."""
+        return np.array([self.analyzer.polarity_scores(text)["compound"] for text in texts], np.float64)
+
+
+def load(_queries: Path) -> Vader:
+    """The same for all queries: nothing is trained."""
+    return Vader()
