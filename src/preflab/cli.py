@@ -5,6 +5,7 @@ if __name__ == "__main__":
 """
 
 import errno
+import gc
 import logging
 import os
 import sys
@@ -31,6 +32,7 @@ def main(run: Callable[[], int | None]) -> None:
     A bug keeps its traceback.
     """
     telemetry.off()
+    gc.set_threshold(100_000, 50, 50)  # looking for garbage takes a second of importing torch and transformers …
     logging.basicConfig(level=os.environ.get("PREFLAB_LOG", "WARNING"), format="%(name)s: %(message)s")
     try:
         status = run()
@@ -45,4 +47,5 @@ def main(run: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, the same command continues", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    gc.freeze()  # … and two seconds of leaving
     sys.exit(status or 0)

@@ -8,6 +8,7 @@ from preflab.config import PrepareStage, Query
 from preflab.errors import PreflabError
 
 if TYPE_CHECKING:
+    import numpy as np
     from tokenizers import Tokenizer
 
 PREFIX = 400  # ours: characters that hold the window of 9 reviews in 10; 256 or 640 take a third longer in all
@@ -135,11 +136,12 @@ def train_classifier(
     return metrics
 
 
-def load_queries(folder: Path, split: str) -> list[list[int]]:
-    """The padded token rows of one split."""
+def load_queries(folder: Path, split: str) -> "np.ndarray":
+    """The token rows of one split, `[queries, query_length]`, padded on the right."""
     import pyarrow.parquet as pq
 
-    return pq.read_table(folder / f"{split}.parquet", columns=["tokens"])["tokens"].to_pylist()
+    column = pq.read_table(folder / f"{split}.parquet", columns=["tokens"])["tokens"].combine_chunks()
+    return column.flatten().to_numpy().reshape(len(column), -1)
 
 
 def load_texts(folder: Path, split: str) -> list[tuple[str, str | None]]:

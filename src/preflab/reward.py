@@ -218,7 +218,6 @@ class HeldOut(NamedTuple):
     ece: float
 
 
-@torch.no_grad()
 def evaluate(model: RewardModel, labels: Sequence[Comparison], pad_id: int, device: torch.device) -> HeldOut:
     """How often the model's favourite is the labeller's, and how honest its probabilities are.
 
@@ -226,9 +225,13 @@ def evaluate(model: RewardModel, labels: Sequence[Comparison], pad_id: int, devi
     sees them.
     """
     data = batch_of(labels, pad_id, device)
-    scores = torch.cat(
-        [model.compare(q, s, pad_id) for q, s in zip(data.queries.split(128), data.samples.split(128), strict=True)]
-    )
+
+    @torch.no_grad()
+    def score(rows: Tensor) -> Tensor:
+        return model.compare(data.queries[rows], data.samples[rows], pad_id)
+
+    chunks = torch.arange(len(labels), device=device).split(32)
+    scores = torch.cat(list(runtime.side_by_side(score, chunks)))
     p, favourite = scores.softmax(1).max(1)
     right = (favourite == data.best).float()
     accuracy = right.mean().item()

@@ -97,4 +97,4 @@ def pick_queries(folder: Path, split: str, count: int, seed: int) -> list[list[i
     while len(order) < count:
         shuffle = runtime.generator("cpu", seed, "queries", split, len(order) // len(rows))
         order += torch.randperm(len(rows), generator=shuffle).tolist()
-    return [rows[i] for i in order[:count]]
+    return rows[order[:count]].tolist()
