@@ -67,7 +67,7 @@ def test_quick_grid_shares_what_is_equal(quick: grid.Grid) -> None:
     assert ids(built, "comparisons") == ["sentiment-tiny"]
     # two offline label counts and one N⁰ for both online ones, two seeds each; a known reward has no seed
     assert sorted(ids(built, "reward")) == sorted(
-        [f"sentiment-{name}-{seed}" for name in ("2k", "5k", "60k") for seed in (1, 2)] + ["sentiment-mock"]
+        [f"sentiment-{name}-{seed}" for name in ("3k", "5k", "60k") for seed in (1, 2)] + ["sentiment-mock"]
     )
     assert len(ids(built, "ppo")) == len(ids(built, "evaluate")) == 10
     assert ids(built, "zero_shot") == ["sentiment-zero-shot"]
@@ -80,7 +80,7 @@ def test_a_row_says_what_a_table_needs(quick: grid.Grid) -> None:
     assert (online["labels"], online["collection"], online["seed"]) == ("60k", "online", 2)
     assert online["num_train"] == 600 // 8 * 8
     assert (online["labeller"], online["agreement"], online["synthetic"]) == ("classifier", 0.42, True)
-    assert online["reward"] == "sentiment-2k-2"
+    assert online["reward"] == "sentiment-3k-2"
     assert (online["ppo"], online["zero_shot"]) == ("sentiment-60k-online-2", "sentiment-zero-shot")
     mock = built.cells["sentiment-mock-1"]
     assert (mock["collection"], mock["num_train"], mock["reward"]) == ("offline", 0, "sentiment-mock")

@@ -118,7 +118,7 @@ def make_grid(root: Path, names: list[str]) -> dict:
         labels, collection, seed, judge, labeller, kl, accuracy = CELLS[name]
         write_samples(root, name, judge, labeller, kl)
         reward = (
-            "sentiment-mock" if labels == "mock" else f"sentiment-{labels if collection == 'offline' else '2k'}-{seed}"
+            "sentiment-mock" if labels == "mock" else f"sentiment-{labels if collection == 'offline' else '3k'}-{seed}"
         )
         learned = {"heldout_accuracy": accuracy, "heldout_accuracy_se": 0.02, "heldout_loss": 1.3}
         learned |= {"expected_calibration_error": 0.03, "num_train": NUM_TRAIN[labels]}

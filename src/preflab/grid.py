@@ -1,7 +1,7 @@
 """From cells to stage instances: equal settings and equal inputs make one instance, different ones never do.
 
     cell  sentiment, 60k labels, offline, seed 1          cell  sentiment, 60k labels, online, seed 1
-      └ evaluate ─ ppo ─ reward sentiment-60k-1             └ evaluate ─ ppo ─ reward sentiment-2k-1
+      └ evaluate ─ ppo ─ reward sentiment-60k-1             └ evaluate ─ ppo ─ reward sentiment-3k-1
                      └─────── comparisons sentiment-tiny ───────┘   …one instance, listed once, run once
 
 Pure functions: conf/ is composed by compose.py, files are written by cells.py.

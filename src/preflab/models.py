@@ -120,9 +120,16 @@ def response_logprobs(model: Any, tokens: Tensor, response_length: int, temperat
 
 def logprobs_from_hidden(model: Any, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
     """Log-probabilities `[batch, response]` of `targets`; `hidden` `[batch, response, width]` are the states before."""
-    logits = model.get_output_embeddings()(hidden) / temperature
-    flat = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-    return -flat.view_as(targets)
+    logits = logits_of(model, hidden.flatten(0, 1), temperature)
+    return -nn.functional.cross_entropy(logits, targets.flatten(), reduction="none").view_as(targets)
+
+
+def logits_of(model: Any, hidden: Tensor, temperature: float) -> Tensor:
+    """Logits `[rows, vocabulary]` over the temperature, of last hidden states `[rows, width]`.
+
+    The states are divided, not the logits, which are far larger.
+    """
+    return model.get_output_embeddings()(hidden / temperature)
 
 
 class Policy(nn.Module):

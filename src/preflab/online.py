@@ -75,7 +75,7 @@ class Collector:
                 self.trained += 1  # several points passed within one batch of episodes make one training
             training = reward.train(
                 self.reference, self.labels, self.queries, self.cfg.task, self.online.reward, self.pad_id,
-                self.cfg.seed, "retraining", self.trained,
+                self.cfg.seed,  # as in the stage `reward`: the random part of the head stays through the run
             )  # fmt: skip
             self.model = training.model
         row = {"labels": float(self.collected), "retrainings": float(self.trained)}

@@ -90,7 +90,6 @@ def sample(
     step = {"input_ids": given.input_ids, "position_ids": given.position_ids}
     position = given.position_ids[:, -1:].repeat_interleave(each, 0)
     cache = Cache(layers=[Room(length) for _ in range(lm.config.num_hidden_layers)])
-    head = lm.get_output_embeddings()
     drawn, logprobs, values, entropies = [], [], [], []
     for t in range(response_length):
         output = lm.base_model(**step, attention_mask=mask, past_key_values=cache, use_cache=True)
@@ -100,7 +99,7 @@ def sample(
             if each > 1:
                 cache.batch_repeat_interleave(each)
                 hidden, mask = hidden.repeat_interleave(each, 0), mask.repeat_interleave(each, 0)
-        logits = head(hidden).div_(temperature)
+        logits = models.logits_of(lm, hidden, temperature)
         p = logits.softmax(-1)
         token = draw(p, uniform[:, t : t + 1])
         logprob = p.gather(1, token).log()

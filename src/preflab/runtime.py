@@ -1,5 +1,6 @@
 """What a stage needs of the machine: device, threads, precision, seeds, progress bars.  torch is imported on use."""
 
+import ctypes
 import hashlib
 import os
 import sys
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
 
 def seed_for(*parts: object) -> int:
@@ -48,7 +52,20 @@ def start(threads: int, matmul: str = "highest") -> "torch.device":
     device = torch.device(os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    else:
+        _keep_memory()
     return device
+
+
+def _keep_memory() -> None:
+    """Make glibc keep what torch frees, in one heap for all threads; nothing on other C libraries.
+
+    Otherwise large blocks go back to the system at once and return page by page, zeroed: a quarter of a training step.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_ARENA_MAX, 1)):
+            mallopt(option, value)
 
 
 def side_by_side(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
