@@ -68,7 +68,8 @@ def connect(root: Path) -> "MlflowClient":
         for name in (STAGES, SWEEPS):
             if client.get_experiment_by_name(name) is None:
                 local = uri.startswith("sqlite:")
-                client.create_experiment(name, (root.resolve() / "mlartifacts" / name).as_uri() if local else None)
+                folder = (root.resolve() / "mlartifacts" / name).as_uri() if local else None
+                client.create_experiment(name, folder, {"mlflow.experimentKind": "custom_model_development"})
     return client
 
 
