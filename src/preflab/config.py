@@ -65,8 +65,6 @@ class Pretrain:
     batch_size: int
     length: int
     warmup_steps: int
-    decay_steps: int
-    cooldown_steps: int
     muon_lr: float
     adam_lr: float
     checkpoint_steps: int

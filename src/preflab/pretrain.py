@@ -130,10 +130,8 @@ def train(cfg: Pretrain, documents: list[corpora.Document], folder: Path) -> Res
 
 
 def learning_rate_scale(step: int, steps: int, cfg: Pretrain) -> float:
-    """Share of the peak rates: linear warm-up, a slow linear fall towards `decay_steps`, a fast one to 0 at the end."""
-    warmup = min(1.0, (step + 1) / cfg.warmup_steps)
-    cooldown = min(1.0, (steps - step) / cfg.cooldown_steps)
-    return warmup * (1 - step / cfg.decay_steps) * cooldown
+    """Share of the peak rates: linear warm-up times a linear fall to 0."""
+    return min(1.0, (step + 1) / cfg.warmup_steps) * (1 - step / steps)
 
 
 def evaluate(model: "GPT2LMHeadModel", ids: "torch.Tensor", length: int) -> float:
