@@ -24,8 +24,11 @@ def main() -> None:
     if uri.startswith("http"):
         raise PreflabError(f"MLFLOW_TRACKING_URI={uri}: that is a server; open it in a browser, or unset the variable")
     tracking.replay(root)
-    spool.reached(root)
-    print(f"http://{HOST}:{port}  experiments {spool.SWEEPS} and {spool.STAGES}; Ctrl-C ends it", flush=True)
+    client = spool.reached(root)
+    for name in (spool.SWEEPS, spool.STAGES):  # straight to the table of runs
+        found = client.get_experiment_by_name(name)
+        print(f"{name}  http://{HOST}:{port}/#/experiments/{found.experiment_id}/runs")
+    print("Ctrl-C ends it", flush=True)
     command = [
         sys.executable,
         "-m",

@@ -72,6 +72,20 @@ def test_labels_are_in_before_each_update_and_training_starts_anew_at_each_point
         assert max(max(s) for s in c.samples) <= VOCABULARY
 
 
+def test_all_reward_models_of_a_run_begin_with_the_head_of_the_stage_reward():
+    settings = online_settings(num_train=40, retrainings=3)
+    settings.reward.lr = 0.0  # what a model begins with is what it ends with
+    collected = collector(policy_stage(episodes=160, batch_size=16), settings)
+    heads = []
+    for update in range(10):
+        collected.before_update(update, models.Policy(gpt2(seed=1)))
+        heads.append(collected.model.head.weight)
+    assert collected.trained == 3
+    assert all(torch.equal(head, heads[0]) for head in heads)
+    other = reward.initial(collected.reference, 2).head.weight
+    assert not torch.equal(other, heads[0])
+
+
 @pytest.mark.parametrize("rounds", [2, 3])
 def test_sampling_is_given_up_after_the_rounds_that_were_set(rounds):
     collected = collector(policy_stage(episodes=160, batch_size=16), online_settings(max_rounds=rounds))

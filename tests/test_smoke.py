@@ -76,7 +76,7 @@ def test_repro_builds_the_report_and_then_nothing(built: Path) -> None:
 
 def test_forced_training_leaves_the_lock_as_it_is(built: Path) -> None:
     before = (built / "dvc.lock").read_bytes()
-    for stage in ("reward@sentiment-5k-1", "ppo@sentiment-5k-online-1"):
+    for stage in ("reward@sentiment-3k-1", "ppo@sentiment-5k-online-1"):
         run(built, "-m", "dvc", "repro", "--force", "--no-run-cache", "--single-item", stage)
     assert (built / "dvc.lock").read_bytes() == before
 
@@ -97,5 +97,5 @@ def test_a_killed_sweep_continues_and_runs_every_stage_once(built: Path) -> None
     more = executions(built) - done
     assert set(more.values()) == {1}  # nothing that was finished before the kill ran again
     kinds = Counter(name.split()[0] for name in more)
-    assert kinds == {"ppo": 4, "evaluate": 4}  # 2 targets × 2 rewards; everything above them is the grid's
+    assert kinds == {"reward": 1, "ppo": 4, "evaluate": 4}  # 2 targets × 2 rewards; the rest is the grid's
     assert "up to date" in run(built, "-m", "dvc", "repro").stdout

@@ -11,7 +11,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from preflab import models
 
-BLOCK = 64  # tokens; near the square root of a vocabulary
+BLOCK = 64  # tokens (ours); near the square root of a vocabulary
 
 
 class Room(DynamicLayer):

@@ -69,7 +69,7 @@ def connect(root: Path) -> "MlflowClient":
             if client.get_experiment_by_name(name) is None:
                 local = uri.startswith("sqlite:")
                 folder = (root.resolve() / "mlartifacts" / name).as_uri() if local else None
-                client.create_experiment(name, folder, {"mlflow.experimentKind": "custom_model_development"})
+                client.create_experiment(name, folder)
     return client
 
 
