@@ -1,4 +1,4 @@
-# make reproduce | test | ui | lint      (install happens by itself, into .venv)
+# make reproduce | test | ui | lint | bench      (install happens by itself, into .venv)
 #
 # A CPU-only torch, a few hundred MB instead of a few GB on Linux:
 #     make reproduce TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -13,7 +13,7 @@ BIN   := .venv/bin
 STAMP := .venv/installed-$(shell cat pyproject.toml requirements.lock Makefile | cksum | cut -d ' ' -f 1)
 RUN   := PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1
 
-.PHONY: reproduce test ui lint install lock
+.PHONY: reproduce test ui lint bench install lock
 .DEFAULT_GOAL := reproduce
 
 reproduce: install
@@ -30,6 +30,11 @@ lint: install
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+
+# Against TRL too, which is only needed here.  Nothing else should run meanwhile.
+bench: install
+	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint requirements.lock
+	$(RUN) python -m benchmarks.run
 
 install: $(STAMP)
 

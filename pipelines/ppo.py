@@ -8,7 +8,7 @@ from preflab import cli
 
 if TYPE_CHECKING:
     from preflab.config import PolicyStage
-    from preflab.tracking import Record
+    from preflab.tracking import Record, Silent
 
 COLUMNS = [
     "update",
@@ -41,8 +41,9 @@ def main() -> None:
     parser.add_argument("--curve", type=Path, required=True, help="CSV file, a row per update")
     parser.add_argument("--run", type=Path, help="JSON file for the run record")
     args = parser.parse_args()
-    from preflab import checkpoint, config, files, tracking
+    from preflab import checkpoint, config, files, parallel, tracking
 
+    parallel.launch("pipelines.ppo")
     cfg = config.load("ppo", args.params)
     inputs = {
         "queries": args.queries,
@@ -50,9 +51,11 @@ def main() -> None:
         "comparisons": args.comparisons,
         "reward": args.reward,
     }
-    with tracking.stage("ppo", args.run, args.params, inputs) as record:
+    with parallel.joined(), tracking.stage("ppo", args.run, args.params, inputs) as record:
         folder = checkpoint.folder_for(f"ppo-{args.params.stem}", args.params, *inputs.values())
         curve = run(cfg, args, folder, record)
+        if parallel.rank():
+            return
         metrics = {
             key: curve[-1][key] for key in ("score", "true_reward", "kl", "kl_coef", "entropy", "ended", "labels")
         }
@@ -62,9 +65,11 @@ def main() -> None:
         checkpoint.remove(folder)
 
 
-def run(cfg: "PolicyStage", args: argparse.Namespace, folder: Path, record: "Record") -> list[dict[str, float]]:
+def run(
+    cfg: "PolicyStage", args: argparse.Namespace, folder: Path, record: "Record | Silent"
+) -> list[dict[str, float]]:
     """Train, write the policy (and the last reward model of an online run) to `--out`; returns the curve."""
-    from preflab import comparisons, models, online, ppo, reference, reward, scoring
+    from preflab import comparisons, models, online, parallel, ppo, reference, reward, scoring
     from preflab.comparisons import synthetic
     from preflab.errors import PreflabError
 
@@ -73,7 +78,11 @@ def run(cfg: "PolicyStage", args: argparse.Namespace, folder: Path, record: "Rec
     true = scoring.true_score(args.queries, ref.tokenizer, calibration, ref.pad_id)
     given = scoring.load(args.reward, args.model, ref.lm, args.queries, ref.tokenizer, ref.pad_id)
     collector = None
-    if cfg.online is not None:
+    if cfg.online is None:
+        models.freeze(ref.lm)  # with online labels reward models start from it
+        if isinstance(given, scoring.NetworkScore):
+            models.freeze(given.model.trunk)
+    else:
         if not isinstance(given, scoring.NetworkScore):
             raise PreflabError(f"{args.reward}: a known reward cannot be collected online; take collection=offline")
         labels = comparisons.read(args.comparisons / "train.parquet")[: cfg.online.num_initial]
@@ -92,10 +101,11 @@ def run(cfg: "PolicyStage", args: argparse.Namespace, folder: Path, record: "Rec
     )
     policy = models.Policy(models.load_causal_lm(args.model, ref.queries.device))
     result = ppo.train(cfg, ref.lm, policy, ref.queries, ref.end_id, ref.pad_id, hooks, folder)
-    models.save_policy(result.policy, args.out, args.model)
-    if collector:
-        reward.save(collector.model, args.out / "reward", args.model)
-        comparisons.write(collector.labels, args.out / "labels.parquet")
+    if parallel.rank() == 0:
+        models.save_policy(result.policy, args.out, args.model)
+        if collector:
+            reward.save(collector.model, args.out / "reward", args.model)
+            comparisons.write(collector.labels, args.out / "labels.parquet")
     return result.curve
 
 

@@ -8,7 +8,7 @@ from preflab import cli
 
 if TYPE_CHECKING:
     from preflab.config import RewardStage
-    from preflab.tracking import Record
+    from preflab.tracking import Record, Silent
 
 
 def main() -> None:
@@ -23,22 +23,25 @@ def main() -> None:
     parser.add_argument("--curve", type=Path, required=True, help="CSV file, a row per training step")
     parser.add_argument("--run", type=Path, help="JSON file for the run record")
     args = parser.parse_args()
-    from preflab import config, files, tracking
+    from preflab import config, files, parallel, tracking
 
+    parallel.launch("pipelines.reward")
     cfg = config.load("reward", args.params)
     inputs = {"queries": args.queries, "model": args.model, "comparisons": args.comparisons}
-    with tracking.stage("reward", args.run, args.params, inputs) as record:
+    with parallel.joined(), tracking.stage("reward", args.run, args.params, inputs) as record:
         metrics, curve = run(cfg, args, record)
+        if parallel.rank():
+            return
         files.write_json(args.metrics, metrics)
         files.write_csv(args.curve, curve, ["step", "loss", "accuracy", "lr"])
         record.summary(metrics)
 
 
 def run(
-    cfg: "RewardStage", args: argparse.Namespace, record: "Record"
+    cfg: "RewardStage", args: argparse.Namespace, record: "Record | Silent"
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Write the reward to `--out`; returns its metrics and training curve."""
-    from preflab import comparisons, reference, reward, scoring
+    from preflab import comparisons, parallel, reference, reward, scoring
     from preflab.comparisons import synthetic
     from preflab.errors import PreflabError
 
@@ -46,7 +49,8 @@ def run(
     if cfg.known_reward:
         scorer = synthetic.load_calibration(args.comparisons).scorer
         known = scoring.normalize_known(cfg, ref.lm, args.queries, ref.tokenizer, ref.queries, ref.pad_id, scorer)
-        scoring.save_known(args.out, args.model, known.gain, known.bias, scorer)
+        if parallel.rank() == 0:
+            scoring.save_known(args.out, args.model, known.gain, known.bias, scorer)
         return {"known_reward": 1, "gain": known.gain, "bias": known.bias}, []
     labels = comparisons.read(args.comparisons / "train.parquet")
     if cfg.initial.num > len(labels):
@@ -59,7 +63,8 @@ def run(
     )
     for row in training.curve:
         record.metrics({k: v for k, v in row.items() if k != "step"}, step=int(row["step"]))
-    reward.save(training.model, args.out, args.model)
+    if parallel.rank() == 0:
+        reward.save(training.model, args.out, args.model)
     held_out = comparisons.read(args.comparisons / "heldout.parquet")
     figures = reward.evaluate(training.model, held_out, ref.pad_id, ref.queries.device)
     last = training.curve[-max(len(training.curve) // 5, 1) :]

@@ -303,6 +303,7 @@ def test_all_problems_of_all_cells_at_once(root: Path) -> None:
     [
         "policy.batch_size=0",
         "policy.nminibatches=0",
+        "policy.microbatch_size=0",
         "policy.epochs=0",
         "reward.batch_size=0",
         "reward.rollout_batch=0",

@@ -65,6 +65,7 @@ AROUND = {
         "files",
         "grid",
         "kinds",
+        "parallel",
         "provenance",
         "runtime",
         "spool",

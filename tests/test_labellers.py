@@ -22,7 +22,7 @@ from preflab.compose import composer
 from preflab.errors import PreflabError
 from preflab.evaluate import metrics
 
-RUNTIME = config.Runtime(1, "highest")
+RUNTIME = config.Runtime(1, "fp32")
 FILMS = """
 import numpy as np
 

@@ -18,10 +18,11 @@ def train(
     torch.manual_seed(0)
     lm = gpt2(width=32)
     lm.transformer.wte.weight.data.mul_(0.2)  # a flat reference: every token can be learned
-    stage = policy_stage(
-        seed, episodes=64 * updates, batch_size=64, lr=1e-3, kl_coef=0.3, adaptive_kl=AdaptiveKL(2.0, 200.0),
-        task_truncate_after=0, **changes,
-    )  # fmt: skip
+    settings = {
+        "episodes": 64 * updates, "batch_size": 64, "lr": 1e-3, "kl_coef": 0.3, "adaptive_kl": AdaptiveKL(2.0, 200.0),
+        "task_truncate_after": 0,
+    }  # fmt: skip
+    stage = policy_stage(seed, **(settings | changes))
     queries = torch.randint(VOCABULARY, (32, 6), generator=torch.Generator().manual_seed(0))
     policy = models.Policy(gpt2(width=32))
     policy.lm.load_state_dict(lm.state_dict())

@@ -83,9 +83,10 @@ def test_sampling_pass_equals_a_full_forward(build):
     lm = build()
     head = torch.nn.Linear(16, 1)
     queries = models.left_pad(padded_queries(), PAD)
-    ro = rollout.sample(lm, queries, 8, 0.7, PAD, torch.Generator().manual_seed(3), head, each=3)
+    numbers, counts = rollout.random_numbers(12, 8, torch.device("cpu"), 3), torch.tensor([3, 1, 2, 6])
+    ro = rollout.sample(lm, queries, numbers, 0.7, PAD, head, counts)
     assert ro.tokens.shape == (12, 14)
-    assert ro.tokens[:, :6].tolist() == queries.repeat_interleave(3, 0).tolist()
+    assert ro.tokens[:, :6].tolist() == queries.repeat_interleave(counts, 0).tolist()
     assert len({tuple(r) for r in ro.responses[:3].tolist()}) == 3  # three different answers to one query
     with torch.no_grad():
         full = models.response_logprobs(lm, ro.tokens, 8, 0.7, PAD)
@@ -98,7 +99,8 @@ def test_samples_follow_the_softmax_at_the_temperature():
     lm = gpt2()
     query = torch.tensor([[1, 2, 4]])
     head = torch.nn.Linear(16, 1)
-    ro = rollout.sample(lm, query, 1, 0.5, PAD, torch.Generator().manual_seed(0), head, each=20_000)
+    numbers = rollout.random_numbers(20_000, 1, torch.device("cpu"), 0)
+    ro = rollout.sample(lm, query, numbers, 0.5, PAD, head, torch.tensor([20_000]))
     with torch.no_grad():
         p = (lm(query).logits[0, -1] / 0.5).softmax(-1)
     share = torch.bincount(ro.responses[:, 0], minlength=VOCABULARY) / 20_000

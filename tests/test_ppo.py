@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from tiny_model import END, PAD, policy_stage
+from tiny_model import END, PAD, gpt2, policy_stage
 
-from preflab import ppo
+from preflab import ppo, rollout
 from preflab.config import AdaptiveKL
 
 
@@ -105,8 +105,13 @@ def test_missing_end_token_replaces_the_score_by_the_penalty():
         seen.append(given)
         return torch.tensor([0.7, 0.9])
 
-    got = ppo.task_scores(score, torch.zeros(2, 6, dtype=torch.long), responses, END, stage, PAD)
-    torch.testing.assert_close(got, torch.tensor([0.7, -1.0]))
+    lm = gpt2()
+    tokens = torch.cat([torch.zeros(2, 6, dtype=torch.long), responses], 1)
+    empty = torch.zeros(2, 8)
+    episodes = ppo.score(stage, lm, score, score, rollout.Rollout(tokens, responses, empty, empty, empty), END, PAD)
+    torch.testing.assert_close(episodes.score, torch.tensor([0.7, -1.0]))
+    torch.testing.assert_close(episodes.true_reward, torch.tensor([0.7, 0.9]))
+    assert episodes.ended.tolist() == [True, False]
     assert seen[0][0].tolist() == [
         1,
         2,

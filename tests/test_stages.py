@@ -74,7 +74,7 @@ def test_a_corpus_without_periods_is_a_clear_error(tmp_path, model):
 def test_query_and_response_must_fit_into_the_context(tmp_path, model):
     long = task(response_length=CONTEXT - 5)  # and six tokens of query: one too many
     with pytest.raises(PreflabError, match=rf"task\.query_length=6, task\.response_length={CONTEXT - 5}: .*shorten"):
-        reference.load(config.Runtime(1, "highest"), long, tmp_path / "unread", model)
+        reference.load(config.Runtime(1, "fp32"), long, tmp_path / "unread", model)
     reference.check_length(task(response_length=CONTEXT - 6), model)
 
 
@@ -86,7 +86,7 @@ def test_the_reference_against_itself(tmp_path, model):
     texts = [text for text, _, _ in reviews(80)]
     build.calibrate("classifier", 0.42, labeller, judge, texts, "classifier").save(comparisons / "labeller.json")
 
-    cfg = config.EvaluateStage(task(), config.Evaluation(16, 3, 8, 1), config.Runtime(1, "highest"))
+    cfg = config.EvaluateStage(task(), config.Evaluation(16, 3, 8, 1), config.Runtime(1, "fp32"))
     zero, same = tmp_path / "zero", tmp_path / "same"
     alone = policy.run(cfg, queries, model, comparisons, zero)
     assert "win_rate" not in alone

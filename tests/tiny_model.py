@@ -51,7 +51,8 @@ def reward_settings(**changes: object) -> Reward:
 def policy_settings(**changes: object) -> Policy:
     """Quick PPO."""
     base = {
-        "episodes": 64, "batch_size": 16, "nminibatches": 1, "epochs": 4, "lr": 1e-3, "adam": "tf", "adam_eps": 1e-5,
+        "episodes": 64, "batch_size": 16, "nminibatches": 1, "microbatch_size": None, "epochs": 4,
+        "lr": 1e-3, "adam": "tf", "adam_eps": 1e-5,
         "gamma": 1.0, "lam": 0.95, "cliprange": 0.2, "cliprange_value": 0.2, "vf_coef": 0.1, "whiten_rewards": True,
         "kl_coef": 0.15, "adaptive_kl": AdaptiveKL(6.0, 100.0),
     }  # fmt: skip
@@ -62,4 +63,4 @@ def policy_stage(seed: int = 1, **changes: object) -> PolicyStage:
     """A stage around `policy_settings`; `task_…` changes go to the task."""
     of_task = {k[5:]: v for k, v in changes.items() if k.startswith("task_")}
     of_policy = {k: v for k, v in changes.items() if not k.startswith("task_")}
-    return PolicyStage(task(**of_task), policy_settings(**of_policy), None, Runtime(1, "highest"), seed)
+    return PolicyStage(task(**of_task), policy_settings(**of_policy), None, Runtime(1, "fp32"), seed)

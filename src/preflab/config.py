@@ -18,10 +18,10 @@ ADAMS = ["tf", "torch"]
 
 @dataclass(slots=True)
 class Runtime:
-    """`threads` of a CPU stage (part of the result: sums are split by thread); `matmul`: highest, or medium (bf16)."""
+    """`threads` of a CPU stage (part of the result: sums are split by thread); `precision`: fp32, bf16 or auto."""
 
     threads: int
-    matmul: str
+    precision: str
 
 
 @dataclass(slots=True)
@@ -162,11 +162,12 @@ class AdaptiveKL:
 
 @dataclass(slots=True)
 class Policy:
-    """PPO (paper §2.2, released train_policy.py); `episodes` in total, `batch_size` in episodes."""
+    """PPO (paper §2.2, released train_policy.py); `episodes` in total, the sizes in episodes."""
 
     episodes: int
     batch_size: int
     nminibatches: int
+    microbatch_size: int | None
     epochs: int
     lr: float
     adam: str
@@ -383,8 +384,11 @@ def check(settings: Any) -> list[str]:
             need(part.query_length > 0, f"task.query_length={part.query_length}: must be above 0")
         if isinstance(part, Runtime):
             need(part.threads > 0, f"runtime.threads={part.threads}: must be above 0")
-            choices = ["highest", "high", "medium"]
-            need(part.matmul in choices, f"runtime.matmul={part.matmul}: {did_you_mean(part.matmul, choices)}")
+            choices = ["auto", "bf16", "fp32"]
+            need(
+                part.precision in choices,
+                f"runtime.precision={part.precision}: {did_you_mean(part.precision, choices)}",
+            )
         if isinstance(part, Labeller):
             need(part.scorer in labellers.names(), labellers.unknown(part.scorer))
             need(
@@ -418,7 +422,9 @@ def check(settings: Any) -> list[str]:
 def _above_zero(group: str, part: Any, *names: str) -> list[str]:
     """The counts of a part that must be above 0 and are not."""
     found = {name: getattr(part, name) for name in names}
-    return [f"{group}.{name}={value}: must be above 0" for name, value in found.items() if value <= 0]
+    return [
+        f"{group}.{name}={value}: must be above 0" for name, value in found.items() if value is not None and value <= 0
+    ]
 
 
 def _check_reward(reward: Reward) -> list[str]:
@@ -429,7 +435,7 @@ def _check_reward(reward: Reward) -> list[str]:
 
 
 def _check_policy(policy: Policy) -> list[str]:
-    problems = _above_zero("policy", policy, "episodes", "batch_size", "nminibatches", "epochs")
+    problems = _above_zero("policy", policy, "episodes", "batch_size", "nminibatches", "microbatch_size", "epochs")
     if policy.adam not in ADAMS:
         problems.append(f"policy.adam={policy.adam}: {did_you_mean(policy.adam, ADAMS)}")
     if policy.batch_size > 0 and policy.episodes % policy.batch_size:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from preflab import runtime, vocabulary
 from preflab.errors import PreflabError
 
 if TYPE_CHECKING:
@@ -52,15 +53,34 @@ def right_pad(tokens: Tensor, pad_id: int) -> Tensor:
 
 def load_causal_lm(folder: Path, device: torch.device) -> Any:
     """The base model in `folder`, fp32, in eval mode: dropout is off for policy and reward model (paper §2.1)."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if getattr(config, "activation_function", None) == "gelu_new":
+        config.activation_function = "gelu_pytorch_tanh"  # the same function in one kernel instead of eight
     attention = (
         "sdpa" if device.type == "cuda" else "eager"
     )  # on a CPU, short sequences train a fifth faster without sdpa
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation=attention, local_files_only=True
+        folder, config=config, dtype=torch.float32, attn_implementation=attention, local_files_only=True
     )
     return model.to(device).eval()
+
+
+def freeze(network: nn.Module) -> None:
+    """For a network that is only asked from now on: its matrices in the precision of the products, half the memory.
+
+    Embeddings, biases and the vocabulary matrix stay fp32, as they are used so (runtime.products).
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    network.requires_grad_(False)
+    if runtime.precision() == "fp32":
+        return
+    head = getattr(network, "get_output_embeddings", lambda: None)()
+    for module in network.modules():
+        if isinstance(module, nn.Linear | Conv1D) and module is not head:
+            module.weight.data = module.weight.data.bfloat16()
 
 
 def load_tokenizer(folder: Path) -> "Tokenizer":
@@ -88,10 +108,16 @@ def decode(tokenizer: "Tokenizer", tokens: Tensor, pad_id: int) -> list[str]:
     return tokenizer.decode_batch([[i for i in row if i != pad_id] for row in tokens.tolist()])
 
 
+def trim(tokens: Tensor, pad_id: int) -> Tensor:
+    """Left-padded `tokens` `[batch, length]` without the columns that are pads in every row."""
+    return tokens[:, int((tokens == pad_id).all(0).sum()) :]
+
+
 def hidden_states(trunk: nn.Module, tokens: Tensor, pad_id: int) -> Tensor:
-    """`[batch, length, width]`: the last hidden states of a headless model."""
+    """`[batch, length, width]`: the last hidden states of a headless model, in fp32."""
     given = inputs(tokens, pad_id)
-    return trunk(**given._asdict(), use_cache=False).last_hidden_state
+    with runtime.products(tokens.device):
+        return trunk(**given._asdict(), use_cache=False).last_hidden_state.float()
 
 
 def truncate(responses: Tensor, end_id: int, after: int, pad_id: int) -> Tensor:
@@ -120,7 +146,11 @@ def response_logprobs(model: Any, tokens: Tensor, response_length: int, temperat
 
 def logprobs_from_hidden(model: Any, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
     """Log-probabilities `[batch, response]` of `targets`; `hidden` `[batch, response, width]` are the states before."""
-    logits = logits_of(model, hidden.flatten(0, 1), temperature)
+    head = model.get_output_embeddings()
+    rows = hidden.flatten(0, 1)
+    if head.bias is None:
+        return vocabulary.logprobs(rows / temperature, head.weight, targets.flatten()).view_as(targets)
+    logits = logits_of(model, rows, temperature)
     return -nn.functional.cross_entropy(logits, targets.flatten(), reduction="none").view_as(targets)
 
 

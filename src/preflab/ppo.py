@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from preflab import checkpoint, models, optim, rollout, runtime
+from preflab import checkpoint, models, optim, parallel, rollout, runtime
 from preflab.config import AdaptiveKL, PolicyStage
 from preflab.errors import PreflabError
 
@@ -106,15 +106,6 @@ def next_kl_coef(kl_coef: float, kl: float, batch_size: int, adaptive: AdaptiveK
     return kl_coef * (1 + error * batch_size / adaptive.horizon)
 
 
-def task_scores(
-    score: Reward, queries: Tensor, responses: Tensor, end_id: int, cfg: PolicyStage, pad_id: int
-) -> Tensor:
-    """`[batch]`: the reward of each truncated response, or the fixed penalty where the end token is missing."""
-    truncated = models.truncate(responses, end_id, cfg.task.truncate_after, pad_id)
-    ended = models.has_end(responses, end_id, cfg.task.truncate_after)
-    return torch.where(ended, score(queries, truncated), cfg.task.penalty)
-
-
 def query_batches(count: int, batch_size: int, seed: int, update: int) -> list[int]:
     """Row numbers of the queries of one update: one shuffle of all queries after another, forever, a batch at a time.
 
@@ -143,6 +134,50 @@ class Hooks(NamedTuple):
     load_state: Callable[[checkpoint.Tensors, dict[str, Any]], None]
 
 
+class Episodes(NamedTuple):
+    """Rollouts and all that PPO asks about them: `tokens` `[batch, query + response]`; `score`, `true_reward`, `ended`
+    `[batch]`; the rest `[batch, response]`.
+    """
+
+    tokens: Tensor
+    logprobs: Tensor
+    reference_logprobs: Tensor
+    values: Tensor
+    entropy: Tensor
+    score: Tensor
+    true_reward: Tensor
+    ended: Tensor
+
+
+@torch.no_grad()
+def score(
+    cfg: PolicyStage,
+    reference: Any,
+    reward: Reward,
+    true_reward: Reward,
+    ro: rollout.Rollout,
+    end_id: int,
+    pad_id: int,
+) -> Episodes:
+    """Ask reference, reward and true reward about rollouts that were sampled with a value head."""
+    assert ro.values is not None
+    assert ro.entropy is not None
+    task = cfg.task
+    queries = ro.tokens[:, : -task.response_length]
+    truncated = models.truncate(ro.responses, end_id, task.truncate_after, pad_id)
+    ended = models.has_end(ro.responses, end_id, task.truncate_after)
+    return Episodes(
+        ro.tokens,
+        ro.logprobs,
+        models.response_logprobs(reference, ro.tokens, task.response_length, task.temperature, pad_id),
+        ro.values,
+        ro.entropy,
+        torch.where(ended, reward(queries, truncated), task.penalty),
+        true_reward(queries, truncated),
+        ended,
+    )
+
+
 class Result(NamedTuple):
     """The trained policy and one row per update."""
 
@@ -162,9 +197,11 @@ def train(
 ) -> Result:
     """Train `policy` against the frozen `reference` on left-padded train `queries` `[rows, query]`.
 
-    Resumes from a checkpoint in `folder`; a loss or KL that is not finite stops the run and keeps the last good one.
+    With torchrun every rank calls this and gets the same policy (parallel.py).  Resumes from a checkpoint in `folder`;
+    a loss or KL that is not finite stops the run and keeps the last good one.
     """
     ppo, length, temperature = cfg.policy, cfg.task.response_length, cfg.task.temperature
+    parallel.require_equal_shares(ppo.batch_size // ppo.nminibatches, "policy.batch_size / policy.nminibatches")
     updates = ppo.episodes // ppo.batch_size
     optimizer = optim.build(ppo.adam, policy.parameters(), ppo.lr, ppo.adam_eps)
     kl_coef, first, curve = ppo.kl_coef, 0, []
@@ -182,23 +219,17 @@ def train(
             lr = optim.set_lr(optimizer, ppo.lr, update, updates)
             collected = hooks.before_update(update, policy)
             rows = torch.tensor(query_batches(len(queries), ppo.batch_size, cfg.seed, update), device=queries.device)
-            with torch.no_grad():
-                generator = runtime.generator(queries.device, cfg.seed, "rollout", update)
-                ro = rollout.sample(policy.lm, queries[rows], length, temperature, pad_id, generator, policy.value_head)
-                reference_logprobs = models.response_logprobs(reference, ro.tokens, length, temperature, pad_id)
-                score = task_scores(hooks.reward(), queries[rows], ro.responses, end_id, cfg, pad_id)
-                true = hooks.true_reward(
-                    queries[rows], models.truncate(ro.responses, end_id, cfg.task.truncate_after, pad_id)
-                )
-                kl = (ro.logprobs - reference_logprobs).sum(1).mean().item()
-                assert ro.entropy is not None
-                entropy = ro.entropy.sum(1).mean().item()
-                rewards = token_rewards(ro.logprobs, reference_logprobs, score, kl_coef)
-            stats = []
-            for minibatch in minibatches(ppo.batch_size, ppo.nminibatches, ppo.epochs, cfg.seed, update):
-                loss = step(cfg, policy, optimizer, ro, rewards, minibatch.to(queries.device), pad_id)
-                stats.append(torch.stack([x.detach() for x in loss]))
-            total, policy_loss, value_loss, approxkl, clipfrac = torch.stack(stats).mean(0).tolist()
+            batch = models.trim(queries[rows], pad_id)
+            uniform = rollout.random_numbers(len(rows), length, queries.device, cfg.seed, "rollout", update)
+            ro = rollout.sample(
+                policy.lm, parallel.share(batch), parallel.share(uniform), temperature, pad_id, policy.value_head
+            )
+            scored = score(cfg, reference, hooks.reward(), hooks.true_reward, ro, end_id, pad_id)
+            episodes = Episodes(*map(parallel.gather, scored))
+            kl = (episodes.logprobs - episodes.reference_logprobs).sum(1).mean().item()
+            total, policy_loss, value_loss, approxkl, clipfrac = optimise(
+                cfg, policy, optimizer, episodes, kl_coef, update, pad_id
+            ).tolist()
             if not (math.isfinite(total) and math.isfinite(kl)):
                 kept = f"the last good checkpoint is in {folder}" if folder.exists() else "there is no checkpoint yet"
                 raise PreflabError(
@@ -206,11 +237,11 @@ def train(
                     f"{kept}; lower the learning rate or raise policy.kl_coef"
                 )
             row = {
-                "update": update, "episode": (update + 1) * ppo.batch_size, "score": score.mean().item(),
-                "true_reward": true.mean().item(),
-                "kl": kl, "kl_coef": kl_coef, "entropy": entropy,
+                "update": update, "episode": (update + 1) * ppo.batch_size, "score": episodes.score.mean().item(),
+                "true_reward": episodes.true_reward.mean().item(),
+                "kl": kl, "kl_coef": kl_coef, "entropy": episodes.entropy.sum(1).mean().item(),
                 "policy_loss": policy_loss, "value_loss": value_loss, "approxkl": approxkl, "clipfrac": clipfrac,
-                "ended": models.has_end(ro.responses, end_id, cfg.task.truncate_after).float().mean().item(), "lr": lr,
+                "ended": episodes.ended.float().mean().item(), "lr": lr,
                 "labels": collected.get("labels", 0.0),
             }  # fmt: skip
             curve.append(row)
@@ -218,7 +249,11 @@ def train(
             kl_coef = next_kl_coef(kl_coef, kl, ppo.batch_size, ppo.adaptive_kl)
             bar.set_postfix(score=f"{row['score']:.2f}", kl=f"{kl:.2f}")
             bar.update()
-            if keep.due() and all(parameter.isfinite().all() for parameter in policy.parameters()):
+            if (
+                parallel.rank() == 0
+                and keep.due()
+                and all(parameter.isfinite().all() for parameter in policy.parameters())
+            ):
                 tensors, state = hooks.save_state()
                 tensors |= {f"policy.{k}": v for k, v in policy.named_parameters()} | checkpoint.pack(
                     "optimizer", optimizer
@@ -240,27 +275,56 @@ def minibatches(batch_size: int, count: int, epochs: int, seed: int, update: int
         yield from torch.randperm(batch_size, generator=generator).split(batch_size // count)
 
 
+def optimise(
+    cfg: PolicyStage,
+    policy: models.Policy,
+    optimizer: torch.optim.Optimizer,
+    episodes: Episodes,
+    kl_coef: float,
+    update: int,
+    pad_id: int,
+) -> Tensor:
+    """All gradient steps of one update; the means of what `losses` returns over them, `[5]`."""
+    rewards = token_rewards(episodes.logprobs, episodes.reference_logprobs, episodes.score, kl_coef)
+    ppo, device = cfg.policy, rewards.device
+    stats = [
+        step(cfg, policy, optimizer, episodes, rewards, rows.to(device), pad_id)
+        for rows in minibatches(ppo.batch_size, ppo.nminibatches, ppo.epochs, cfg.seed, update)
+    ]
+    return parallel.total(torch.stack(stats).mean(0))
+
+
 def step(
     cfg: PolicyStage,
     policy: models.Policy,
     optimizer: torch.optim.Optimizer,
-    ro: rollout.Rollout,
+    episodes: Episodes,
     rewards: Tensor,
     rows: Tensor,
     pad_id: int,
-) -> Losses:
-    """One gradient step on the episodes `rows`; whitening is per minibatch (train_policy.py:324-338)."""
-    assert ro.values is not None
+) -> Tensor:
+    """One gradient step on the episodes `rows`; whitening is per minibatch (train_policy.py:324-338).
+
+    Returns this rank's part of `losses`, `[5]`; the parts of all ranks add up to the losses of the minibatch.
+    """
     ppo = cfg.policy
     minibatch_rewards = whiten(rewards[rows], shift_mean=False) if ppo.whiten_rewards else rewards[rows]
-    estimate = gae(minibatch_rewards, ro.values[rows], ppo.gamma, ppo.lam)
-    logprobs, values = policy.evaluate(ro.tokens[rows], cfg.task.response_length, cfg.task.temperature, pad_id)
-    loss = losses(
-        logprobs, values, ro.logprobs[rows], ro.values[rows],
-        whiten(estimate.advantages, shift_mean=True), estimate.returns,
-        ppo.cliprange, ppo.cliprange_value, ppo.vf_coef,
-    )  # fmt: skip
+    estimate = gae(minibatch_rewards, episodes.values[rows], ppo.gamma, ppo.lam)
+    whole = (whiten(estimate.advantages, shift_mean=True), estimate.returns)
     optimizer.zero_grad()
-    loss.total.backward()
+    found = torch.zeros(len(Losses._fields), device=rows.device)
+    own = zip(*(parallel.share(x).split(ppo.microbatch_size or len(rows)) for x in (rows, *whole)), strict=True)
+    for part, advantages, returns in own:
+        logprobs, values = policy.evaluate(
+            episodes.tokens[part], cfg.task.response_length, cfg.task.temperature, pad_id
+        )
+        loss = losses(
+            logprobs, values, episodes.logprobs[part], episodes.values[part], advantages, returns,
+            ppo.cliprange, ppo.cliprange_value, ppo.vf_coef,
+        )  # fmt: skip
+        weight = len(part) / len(rows)
+        (weight * loss.total).backward()
+        found += weight * torch.stack([x.detach() for x in loss])
+    parallel.sum_gradients(policy.parameters())
     optimizer.step()
-    return loss
+    return found

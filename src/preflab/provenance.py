@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from preflab import parallel, runtime
+
 CODE = ["conf", "src", "pipelines", "dvc.yaml"]  # what makes a result's commit "dirty"
 PACKAGES = [
     "torch",
@@ -52,8 +54,9 @@ def machine() -> dict[str, Any]:
     """Device, threads and versions of this process; torch is asked only if the stage has imported it."""
     import platform
 
-    device, threads = "cpu", os.cpu_count()
+    device, threads, precision = "cpu", os.cpu_count(), "fp32"
     if torch := sys.modules.get("torch"):
+        precision = runtime.precision()
         threads = torch.get_num_threads()
         chosen = os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
         device = torch.cuda.get_device_name() if chosen.startswith("cuda") else chosen
@@ -63,7 +66,13 @@ def machine() -> dict[str, Any]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return {"device": device, "cpu_threads": threads, "versions": versions}
+    return {
+        "device": device,
+        "cpu_threads": threads,
+        "precision": precision,
+        "processes": parallel.size(),
+        "versions": versions,
+    }
 
 
 def recorded_md5s(root: Path) -> dict[str, str]:

@@ -23,7 +23,7 @@ class Reference(NamedTuple):
 
 def load(settings: Runtime, task: Task, queries: Path, model: Path, split: str = "train") -> Reference:
     """Prepare the machine, load the base model in `model` and one split of the queries in `queries`."""
-    device = runtime.start(settings.threads, settings.matmul)
+    device = runtime.start(settings.threads, settings.precision)
     check_length(task, model)
     lm = models.load_causal_lm(model, device).requires_grad_(False)
     tokenizer = models.load_tokenizer(model)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from preflab import models, optim, rollout, runtime
+from preflab import models, optim, parallel, rollout, runtime
 from preflab.comparisons import Comparison
 from preflab.config import Reward, Task
 from preflab.errors import PreflabError
@@ -142,8 +142,8 @@ def reference_scores(
     @torch.no_grad()
     def sample_and_score(job: tuple[int, Tensor]) -> Tensor:
         part, chunk = job
-        generator = runtime.generator(queries.device, *seed, "normalize", part)
-        sampled = rollout.sample(reference, queries[chunk], task.response_length, task.temperature, pad_id, generator)
+        uniform = rollout.random_numbers(len(chunk), task.response_length, queries.device, *seed, "normalize", part)
+        sampled = rollout.sample(reference, queries[chunk], uniform, task.temperature, pad_id)
         return score(queries[chunk], sampled.responses)
 
     jobs = list(enumerate(order.split(cfg.rollout_batch)))
@@ -179,6 +179,7 @@ def train(
 
     `queries`: left-padded train queries for the normalisation. The last batch may be smaller (online runs).
     """
+    parallel.require_equal_shares(cfg.batch_size, "reward.batch_size")
     device = reference.device
     model = initial(reference, *seed)
     if cfg.normalize_before:
@@ -191,17 +192,19 @@ def train(
     with runtime.progress(len(chunks), "reward model") as bar:
         for step, chunk in enumerate(chunks):
             lr = optim.set_lr(optimizer, cfg.lr, step, len(chunks))
-            scores = model.compare(data.queries[chunk], data.samples[chunk], pad_id)
-            loss = loss_of(scores, data.best[chunk])
-            value = loss.item()
+            own = parallel.share(chunk)
+            scores = model.compare(data.queries[own], data.samples[own], pad_id)
+            loss = loss_of(scores, data.best[own]) * (len(own) / len(chunk)) if len(own) else scores.sum()
+            right = (scores.argmax(1) == data.best[own]).float().sum() / len(chunk)
+            value, accuracy = parallel.total(torch.stack([loss.detach(), right])).tolist()
             if not math.isfinite(value):
                 raise PreflabError(
                     f"reward.lr={cfg.lr}: the loss is {value} at step {step} of {len(chunks)}; lower the learning rate"
                 )
             optimizer.zero_grad()
             loss.backward()
+            parallel.sum_gradients(model.parameters())
             optimizer.step()
-            accuracy = (scores.argmax(1) == data.best[chunk]).float().mean().item()
             curve.append({"step": step, "loss": value, "accuracy": accuracy, "lr": lr})
             bar.update()
     if cfg.normalize_after:

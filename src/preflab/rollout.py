@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
-from preflab import models
+from preflab import models, runtime
 
 BLOCK = 64  # tokens (ours); near the square root of a vocabulary
 
@@ -69,56 +69,64 @@ class Rollout(NamedTuple):
 def sample(
     lm: Any,
     queries: Tensor,
-    response_length: int,
+    uniform: Tensor,
     temperature: float,
     pad_id: int,
-    generator: torch.Generator,
     value_head: torch.nn.Module | None = None,
-    each: int = 1,
+    counts: Tensor | None = None,
 ) -> Rollout:
-    """`each` responses to every row of left-padded `queries` `[rows, query]`, next to each other: batch = rows · each.
+    """Responses to left-padded `queries` `[rows, query]`: one to each, or as many as `counts` `[rows]` says.
 
-    A query is read once, whatever `each` is, and its keys and values are kept for all tokens.
+    One row of `uniform` `[batch, response]`, from `random_numbers`, decides a response; the responses to a query are
+    next to each other.  A query is read once, and its keys and values are kept for all tokens.
     """
-    query_length = queries.shape[1]
+    query_length, response_length = queries.shape[1], uniform.shape[1]
     length = query_length + response_length
     given = models.inputs(queries, pad_id)
-    uniform = torch.rand(len(queries) * each, response_length, generator=generator, device=queries.device)
     seen = torch.arange(length, device=queries.device) <= torch.arange(query_length, device=queries.device)[:, None]
     real = torch.nn.functional.pad(queries != pad_id, (0, response_length), value=True)
     mask = models.additive_mask(seen & real[:, None], lm.dtype)  # [rows, 1, query, length]
     step = {"input_ids": given.input_ids, "position_ids": given.position_ids}
-    position = given.position_ids[:, -1:].repeat_interleave(each, 0)
+    position = given.position_ids[:, -1:]
+    if counts is not None:
+        queries, position = queries.repeat_interleave(counts, 0), position.repeat_interleave(counts, 0)
     cache = Cache(layers=[Room(length) for _ in range(lm.config.num_hidden_layers)])
     drawn, logprobs, values, entropies = [], [], [], []
-    for t in range(response_length):
-        output = lm.base_model(**step, attention_mask=mask, past_key_values=cache, use_cache=True)
-        hidden = output.last_hidden_state[:, -1]
-        if t == 0:
-            mask = mask[:, :, -1:]
-            if each > 1:
-                cache.batch_repeat_interleave(each)
-                hidden, mask = hidden.repeat_interleave(each, 0), mask.repeat_interleave(each, 0)
-        logits = models.logits_of(lm, hidden, temperature)
-        p = logits.softmax(-1)
-        token = draw(p, uniform[:, t : t + 1])
-        logprob = p.gather(1, token).log()
-        drawn.append(token)
-        logprobs.append(logprob)
-        if value_head is not None:
-            values.append(value_head(hidden))
-            normaliser = logits.gather(1, token) - logprob  # log Σ exp(logits)
-            entropies.append(normaliser - (p * logits).sum(-1, keepdim=True))
-        step = {"input_ids": token, "position_ids": position + t + 1}
-        mask[..., query_length + t] = 0.0  # the token just drawn is seen from now on
+    with runtime.products(queries.device):  # around the loop: it keeps the weights in the precision of the products
+        for t in range(response_length):
+            output = lm.base_model(**step, attention_mask=mask, past_key_values=cache, use_cache=True)
+            hidden = output.last_hidden_state[:, -1].float()
+            if t == 0:
+                mask = mask[:, :, -1:]
+                if counts is not None:
+                    cache.batch_repeat_interleave(counts)
+                    hidden, mask = hidden.repeat_interleave(counts, 0), mask.repeat_interleave(counts, 0)
+            with torch.autocast(queries.device.type, enabled=False):
+                logits = models.logits_of(lm, hidden, temperature)
+                p = logits.softmax(-1)
+                token = draw(p, uniform[:, t : t + 1])
+                logprob = p.gather(1, token).log()
+                drawn.append(token)
+                logprobs.append(logprob)
+                if value_head is not None:
+                    values.append(value_head(hidden))
+                    normaliser = logits.gather(1, token) - logprob  # log Σ exp(logits)
+                    entropies.append(normaliser - (p * logits).sum(-1, keepdim=True))
+            step = {"input_ids": token, "position_ids": position + t + 1}
+            mask[..., query_length + t] = 0.0  # the token just drawn is seen from now on
     responses = torch.cat(drawn, 1)
     return Rollout(
-        torch.cat([queries.repeat_interleave(each, 0), responses], 1),
+        torch.cat([queries, responses], 1),
         responses,
         torch.cat(logprobs, 1),
         torch.cat(values, 1) if values else None,
         torch.cat(entropies, 1) if entropies else None,
     )
+
+
+def random_numbers(rows: int, response_length: int, device: torch.device, *seed: object) -> Tensor:
+    """Random numbers in [0, 1) `[rows, response]` that decide every token of a rollout."""
+    return torch.rand(rows, response_length, generator=runtime.generator(device, *seed), device=device)
 
 
 def draw(p: Tensor, uniform: Tensor) -> Tensor:

@@ -36,25 +36,56 @@ def generator(device: "torch.device | str", *parts: object) -> "torch.Generator"
     return torch.Generator(device=device).manual_seed(seed_for(*parts))
 
 
-def start(threads: int, matmul: str = "highest") -> "torch.device":
+def start(threads: int, precision: str = "fp32") -> "torch.device":
     """Prepare torch for one stage and return its device (cuda where there is one; PREFLAB_DEVICE overrides).
 
     `threads` is part of a CPU result's identity (sums are split by thread), so it is a setting, not a guess at the
-    machine.  `matmul` is torch's float32_matmul_precision: `highest`, or `medium` (bf16 products where the CPU has
-    them).
+    machine; the processes of torchrun on one machine share them.  `precision`: `fp32`, `bf16` (products only, see
+    `products`), or `auto`, which is bf16 on a machine with instructions for it.
     """
     import torch
 
-    torch.set_num_threads(threads)
-    torch.set_float32_matmul_precision(matmul)
+    torch.set_num_threads(max(threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1))
     torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms, without its import of the compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
-    device = torch.device(os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+    name = os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name)
+    use_bf16 = precision == "bf16" or (precision == "auto" and has_bf16(device))
+    torch.set_float32_matmul_precision("medium" if use_bf16 else "highest")
     if device.type == "cuda":
+        torch.cuda.set_device(device)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     else:
         _keep_memory()
     return device
+
+
+def has_bf16(device: "torch.device") -> bool:
+    """Whether the device multiplies bf16 in hardware; emulated it would be slower than fp32."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def precision() -> str:
+    """What `start` chose: `bf16` or `fp32`.  torch itself remembers it."""
+    import torch
+
+    return "bf16" if torch.get_float32_matmul_precision() == "medium" else "fp32"
+
+
+def products(device: "torch.device") -> "torch.autocast":
+    """Inside, the products of a trunk are in the chosen precision.
+
+    With bf16 their results are too; the residual stream, the products with the vocabulary matrix, softmax, losses and
+    Adam stay fp32.
+    """
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision() == "bf16")
 
 
 def _keep_memory() -> None:

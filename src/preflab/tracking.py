@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from preflab import provenance, spool
+from preflab import parallel, provenance, spool
 from preflab.cell_files import CellFiles
 from preflab.kinds import ROW_IDS
 
@@ -110,9 +110,24 @@ class Record:
         return False
 
 
+class Silent:
+    """A record that nobody keeps: of the ranks of torchrun only the first speaks."""
+
+    def metrics(self, values: dict[str, float], step: int) -> None: ...
+
+    def summary(self, values: dict[str, Any]) -> None: ...
+
+    def artifact(self, path: Path) -> None: ...
+
+
 @contextmanager
-def stage(kind: str, run: Path | None, params: Path, inputs: dict[str, Path] | None = None) -> Iterator[Record]:
+def stage(
+    kind: str, run: Path | None, params: Path, inputs: dict[str, Path] | None = None
+) -> Iterator[Record | Silent]:
     """Record one execution of the stage `kind`; the run record is written to `run` if the body succeeds."""
+    if parallel.rank():
+        yield Silent()
+        return
     inputs = inputs or {}
     identifier = params.stem
     started, clock = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()

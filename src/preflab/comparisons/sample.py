@@ -36,12 +36,12 @@ def passing(
     query has fewer than n after `max_rounds` rounds.
     """
 
-    def draw(job: tuple[int, int, int, int, Tensor]) -> tuple[Tensor, Tensor]:
-        number, need, each, part, chunk = job
-        generator = runtime.generator(queries.device, *seed, number, need, part)
-        rows = queries[chunk.to(queries.device)]
+    def draw(job: tuple[int, int, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        number, part, chunk, counts = job
+        device = queries.device
+        uniform = rollout.random_numbers(int(counts.sum()), task.response_length, device, *seed, number, part)
         sampled = rollout.sample(
-            lm, rows, task.response_length, task.temperature, pad_id, generator, each=each
+            lm, queries[chunk.to(device)], uniform, task.temperature, pad_id, counts=counts.to(device)
         ).responses
         return (
             models.has_end(sampled, end_id, task.truncate_after),
@@ -52,22 +52,16 @@ def passing(
     drawn = passed = 0
     with runtime.progress(len(queries) * n, label or "responses", unit="response") as bar:
         for number in range(max_rounds):
-            missing: dict[int, list[int]] = {}  # how many a query still needs → rows
-            for i, rows in enumerate(kept):
-                if len(rows) < n:
-                    missing.setdefault(n - len(rows), []).append(i)
-            if not missing:
+            missing = torch.tensor([i for i, rows in enumerate(kept) if len(rows) < n])
+            if not len(missing):
                 break
             share = max(passed, 1) / drawn if drawn else 0.5
-            jobs = [
-                (number, need, each, part, chunk)
-                for need, indices in sorted(missing.items())
-                for each in [min(math.ceil(need / share), rollout_batch)]
-                for part, chunk in enumerate(torch.tensor(indices).split(max(rollout_batch // each, 1)))
-            ]
+            counts = torch.tensor([min(math.ceil((n - len(kept[i])) / share), rollout_batch) for i in missing.tolist()])
+            batch = (counts.cumsum(0) - 1) // rollout_batch  # about so many responses at a time
+            jobs = [(number, part, missing[batch == part], counts[batch == part]) for part in batch.unique().tolist()]
             for job, (good, cut) in zip(jobs, runtime.side_by_side(draw, jobs), strict=True):
                 drawn, passed = drawn + len(good), passed + int(good.sum())
-                for i, ok, response in zip(job[4].repeat_interleave(job[2]).tolist(), good.tolist(), cut, strict=True):
+                for i, ok, response in zip(job[2].repeat_interleave(job[3]).tolist(), good.tolist(), cut, strict=True):
                     if ok and len(kept[i]) < n:
                         kept[i].append(response)
                         bar.update()

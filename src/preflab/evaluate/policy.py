@@ -106,8 +106,8 @@ def sample(
     @torch.no_grad()
     def sample_chunk(job: tuple[int, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         part, chunk = job
-        generator = runtime.generator(tokens.device, cfg.evaluation.seed, "evaluate", part)
-        ro = rollout.sample(lm, chunk, length, temperature, ref.pad_id, generator)
+        uniform = rollout.random_numbers(len(chunk), length, tokens.device, cfg.evaluation.seed, "evaluate", part)
+        ro = rollout.sample(lm, chunk, uniform, temperature, ref.pad_id)
         base = models.response_logprobs(ref.lm, ro.tokens, length, temperature, ref.pad_id)
         return ro.responses, (ro.logprobs - base).sum(1)
 

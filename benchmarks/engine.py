@@ -1,0 +1,108 @@
+"""preflab's own loops as workloads W1–W3, in the precision that `auto` chooses for the machine.
+
+With torchrun (OMP_NUM_THREADS for each process) the ranks share a PPO batch, as in training.
+"""
+
+import copy
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.workloads import PPO_EPOCHS, SAMPLES, TEMPERATURE, Size, Stopwatch, gpt2_config, tokens
+
+if TYPE_CHECKING:
+    import torch
+
+Run = Callable[[], dict[str, float]]
+
+
+def ppo_iteration(size: Size, device: "torch.device") -> Run:
+    """Rollout, scoring by reference and reward model, `PPO_EPOCHS` epochs of one minibatch."""
+    import torch
+
+    from preflab import models, optim, parallel, ppo, reward, rollout, scoring
+    from preflab.config import Policy, PolicyStage, Runtime, Task
+
+    reference, queries = _lm(size, device), tokens(size, size.batch, size.query).to(device)
+    policy = models.Policy(copy.deepcopy(reference).requires_grad_(True))
+    scorer = scoring.NetworkScore(reward.initial(reference, 0), size.vocab)
+    models.freeze(reference)
+    models.freeze(scorer.model.trunk)
+    settings = Policy(
+        episodes=size.batch, batch_size=size.batch, nminibatches=1, microbatch_size=None, epochs=PPO_EPOCHS,
+        lr=1e-5, adam="tf", adam_eps=1e-5, gamma=1.0, lam=0.95, cliprange=0.2, cliprange_value=0.2, vf_coef=0.1,
+        whiten_rewards=True, kl_coef=0.15, adaptive_kl=None,
+    )  # fmt: skip
+    task = Task("benchmark", size.query, None, None, size.response, TEMPERATURE, ".", size.response // 2, -1.0)
+    cfg = PolicyStage(task, settings, None, Runtime(torch.get_num_threads(), "auto"), 0)
+    optimizer = optim.build(settings.adam, policy.parameters(), settings.lr, settings.adam_eps)
+
+    def run() -> dict[str, float]:
+        watch = Stopwatch(device)
+        batch = parallel.share(models.trim(queries, size.vocab))
+        uniform = parallel.share(rollout.random_numbers(size.batch, size.response, device, 0))
+        ro = rollout.sample(policy.lm, batch, uniform, TEMPERATURE, size.vocab, policy.value_head)
+        watch.lap("rollout")
+        scored = ppo.score(cfg, reference, scorer, lambda q, _: q.new_zeros(len(q)).float(), ro, 0, size.vocab)
+        episodes = ppo.Episodes(*map(parallel.gather, scored))
+        watch.lap("scoring")
+        ppo.optimise(cfg, policy, optimizer, episodes, settings.kl_coef, 0, size.vocab)
+        watch.lap("optimisation")
+        return watch.seconds
+
+    return run
+
+
+def reward_step(size: Size, device: "torch.device") -> Run:
+    """One step of reward training on `size.batch` four-way comparisons."""
+    import torch
+
+    from preflab import optim, reward
+
+    model = reward.initial(_lm(size, device), 0).requires_grad_(True)
+    optimizer = optim.build("tf", model.parameters(), 1e-5, 1e-5)
+    queries = tokens(size, size.batch, size.query).to(device)
+    samples = tokens(size, size.batch * SAMPLES, size.response).to(device).unflatten(0, (-1, SAMPLES))
+    best = torch.zeros(size.batch, dtype=torch.long, device=device)
+
+    def run() -> dict[str, float]:
+        watch = Stopwatch(device)
+        optimizer.zero_grad()
+        reward.loss_of(model.compare(queries, samples, size.vocab), best).backward()
+        optimizer.step()
+        watch.lap("total")
+        return watch.seconds
+
+    return run
+
+
+def sampling(size: Size, device: "torch.device") -> Run:
+    """Sampling, with the log-probabilities of what was drawn."""
+    from preflab import rollout
+
+    lm, queries = _lm(size, device), tokens(size, size.batch, size.query).to(device)
+
+    def run() -> dict[str, float]:
+        watch = Stopwatch(device)
+        uniform = rollout.random_numbers(size.batch, size.response, device, 0)
+        rollout.sample(lm, queries, uniform, TEMPERATURE, size.vocab)
+        watch.lap("total")
+        return watch.seconds
+
+    return run
+
+
+def _lm(size: Size, device: "torch.device") -> Any:
+    """A frozen GPT-2 with random weights, as preflab.models.load_causal_lm would load it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from preflab import runtime
+
+    runtime.start(torch.get_num_threads() * int(os.environ.get("LOCAL_WORLD_SIZE", "1")), "auto")
+    torch.manual_seed(0)
+    config = gpt2_config(size)
+    config.activation_function = "gelu_pytorch_tanh"
+    attention = "sdpa" if device.type == "cuda" else "eager"
+    lm = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+    return lm.to(device).eval().requires_grad_(False)
