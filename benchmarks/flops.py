@@ -1,6 +1,6 @@
 """Floating-point operations that a work needs, whoever does it: multiply and add of matrix products and attention.
 
-The count of shared/peers.md.  With L layers of width w, T = query + response tokens, R response tokens, V words:
+With L layers of width w, T = query + response tokens, R response tokens, V words:
 
     trunk, forward, one sequence     T · 2·12·L·w²  +  2·L·w·T²     (attention: scores and sums, causal half)
     head, forward, one sequence      R · 2·V·w                      (response positions only)

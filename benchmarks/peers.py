@@ -1,6 +1,6 @@
 """What a user would pick instead, on the same work: TRL's PPO and reward trainers, and `generate` of transformers.
 
-TRL 1.12.0 is the last release with a PPO trainer.  fp32 on a CPU as in shared/peers.md; on a GPU bf16, TRL's default.
+TRL 1.12.0 is the last release with a PPO trainer.  fp32 on a CPU, on a GPU bf16, TRL's default.
 Without gradient checkpointing, TRL's other default, which only costs time at these sizes.  Everything is made in
 memory: random weights, random tokens, a tokenizer whose words are the numbers of its tokens.
 """

@@ -1,4 +1,4 @@
-"""What the project has set itself (issue 3, section 2), and what the rows say about it."""
+"""What the project has set itself, and what the rows say about it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

@@ -68,7 +68,7 @@ def peer(work: str) -> Contender | None:
 
 
 def sizes(work: str, device: str) -> list[Size]:
-    """The sizes of `work` that are measured on `cpu` or `cuda` (issue 3; the batch of L is ours)."""
+    """The sizes of `work` that are measured on `cpu` or `cuda`."""
     gpu = device == "cuda"
     small, medium, large = {
         "W1": (64, 512 if gpu else 16, 64),

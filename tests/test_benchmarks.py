@@ -1,4 +1,4 @@
-"""The benchmark: FLOPs as in shared/peers.md, the workers' protocol, turns, ratios, the page.  No timing."""
+"""The benchmark: FLOPs by hand, the workers' protocol, turns, ratios, the page.  No timing."""
 
 import dataclasses
 import json
