@@ -1,6 +1,5 @@
 """The responses that people are asked about: only those that pass the end-token rule (released lm_tasks.py:55)."""
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +8,9 @@ from torch import Tensor
 from preflab import models, rollout, runtime
 from preflab.config import Task
 from preflab.errors import PreflabError
+
+
+SPARE = 4.0  # ours
 
 
 class Passing(NamedTuple):
@@ -32,8 +34,9 @@ def passing(
 ) -> Passing:
     """`n` responses to each of the left-padded `queries` `[queries, query]`, sampled until enough of them pass.
 
-    The first round draws 2n for each query, later ones what the share that passed so far suggests.  Raises if some
-    query has fewer than n after `max_rounds` rounds.
+    The first round draws 2n for each query, later ones what the share that passed so far suggests, and up to SPARE
+    times that where the batch has room: a short batch takes almost as long as a full one, and fewer are left for the
+    next.  Raises if some query has fewer than n after `max_rounds` rounds.
     """
 
     def draw(job: tuple[int, int, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -56,7 +59,9 @@ def passing(
             if not len(missing):
                 break
             share = max(passed, 1) / drawn if drawn else 0.5
-            counts = torch.tensor([min(math.ceil((n - len(kept[i])) / share), rollout_batch) for i in missing.tolist()])
+            wanted = torch.tensor([n - len(kept[i]) for i in missing.tolist()]) / share
+            wanted *= max(1.0, min(SPARE, rollout_batch / float(wanted.sum())))
+            counts = wanted.ceil().long().clamp(max=rollout_batch)
             batch = (counts.cumsum(0) - 1) // rollout_batch  # about so many responses at a time
             jobs = [(number, part, missing[batch == part], counts[batch == part]) for part in batch.unique().tolist()]
             for job, (good, cut) in zip(jobs, runtime.side_by_side(draw, jobs), strict=True):
