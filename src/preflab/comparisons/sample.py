@@ -9,7 +9,6 @@ from preflab import models, rollout, runtime
 from preflab.config import Task
 from preflab.errors import PreflabError
 
-
 SPARE = 4.0  # ours
 
 
