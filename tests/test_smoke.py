@@ -97,5 +97,5 @@ def test_a_killed_sweep_continues_and_runs_every_stage_once(built: Path) -> None
     more = executions(built) - done
     assert set(more.values()) == {1}  # nothing that was finished before the kill ran again
     kinds = Counter(name.split()[0] for name in more)
-    assert kinds == {"reward": 1, "ppo": 4, "evaluate": 4}  # 2 targets × 2 rewards; the rest is the grid's
+    assert kinds == {"reward": 2, "ppo": 4, "evaluate": 4}  # 2 targets × 2 rewards; the rest is the grid's
     assert "up to date" in run(built, "-m", "dvc", "repro").stdout
