@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preflab import cli
+from preflab.errors import PreflabError
 
 if TYPE_CHECKING:
     from preflab.config import PolicyStage
@@ -43,8 +44,11 @@ def main() -> None:
     args = parser.parse_args()
     from preflab import checkpoint, config, files, parallel, tracking
 
-    parallel.launch("pipelines.ppo")
     cfg = config.load("ppo", args.params)
+    if cfg.online is None:
+        parallel.launch("pipelines.ppo")
+    elif parallel.size() > 1:  # the last batch of a retraining may be too short to share
+        raise PreflabError(f"{args.params}: online collection runs in one process; leave torchrun out")
     inputs = {
         "queries": args.queries,
         "model": args.model,
@@ -71,7 +75,6 @@ def run(
     """Train, write the policy (and the last reward model of an online run) to `--out`; returns the curve."""
     from preflab import comparisons, models, online, parallel, ppo, reference, reward, scoring
     from preflab.comparisons import synthetic
-    from preflab.errors import PreflabError
 
     ref = reference.load(cfg.runtime, cfg.task, args.queries, args.model)
     calibration = synthetic.load_calibration(args.comparisons)

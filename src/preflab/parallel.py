@@ -2,7 +2,7 @@
 
 Each rank holds the whole policy.  It samples and scores its part of the episodes, all parts are then gathered, so that
 whitening sees the whole minibatch, and each rank trains on its part of it.  `PREFLAB_PROCESSES=2 dvc repro` starts the
-stages reward and ppo so; the number of processes changes a result in its last digits only, and is no setting.
+stages reward and (offline) ppo so; the number of processes changes a result in its last digits only, and is no setting.
 """
 
 import os
@@ -34,8 +34,9 @@ def launch(module: str) -> None:
     if not wanted.isdigit() or int(wanted) < 1:
         raise PreflabError(f"PREFLAB_PROCESSES={wanted}: expected a whole number of processes, 1 or more")
     if int(wanted) > 1 and "RANK" not in os.environ:
-        runner = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", wanted]
-        os.execv(sys.executable, [sys.executable, *runner, "-m", module, *sys.argv[1:]])
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # until runtime.start; torchrun sets it too, with a warning
+        runner = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", wanted, "-m"]
+        os.execv(sys.executable, [sys.executable, *runner, "--", module, *sys.argv[1:]])  # --run is not torchrun's
 
 
 @contextmanager
