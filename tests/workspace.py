@@ -5,6 +5,7 @@ Each execution of a stub appends `<kind> <id>` to executions.log, so that a test
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -76,10 +77,11 @@ def run(root: Path, *command: str, check: bool = True, **env: str) -> subprocess
 
 
 def start(root: Path, *arguments: str, **env: str) -> "subprocess.Popen[str]":
-    """A Python module in the background."""
+    """A Python module in the background, which Ctrl-C reaches even if a shell has started the tests with `&`."""
     command = [sys.executable, "-m", *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=root, env=environment(**env), **pipes)  # type: ignore[call-overload,no-any-return]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, cwd=root, env=environment(**env), **options)  # type: ignore[call-overload,no-any-return]
 
 
 def python(root: Path, *arguments: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
