@@ -1,4 +1,7 @@
-"""Write cells.yaml from conf/: `python -m pipelines.grid [NAME]`.  With `--check`, the stage `params` of dvc.yaml."""
+"""Write cells.yaml and params/ from conf/: `python -m pipelines.grid [NAME]`.
+
+With `--check`, the stage `params` of dvc.yaml: params/ alone.  Either way `dvc repro --dry` then knows what is stale.
+"""
 
 import argparse
 from pathlib import Path
@@ -21,6 +24,7 @@ def main() -> None:
         return
     built = cells.build(root, args.name or cells.current_name(root) or cells.DEFAULT)
     changed = cells.write(root, built)
+    cells.write_params(root, built)
     removed = cells.prune(root, built)
     counts = {kind: sum(i.kind == kind for i in built.instances.values()) for kind in cells.KINDS}
     print(f"cells.yaml: grid {built.name}, {len(built.cells)} cells" + ("" if changed else ", unchanged"))

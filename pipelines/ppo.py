@@ -45,10 +45,7 @@ def main() -> None:
     from preflab import checkpoint, config, files, parallel, tracking
 
     cfg = config.load("ppo", args.params)
-    if cfg.online is None:
-        parallel.launch("pipelines.ppo")
-    elif parallel.size() > 1:  # the last batch of a retraining may be too short to share
-        raise PreflabError(f"{args.params}: online collection runs in one process; leave torchrun out")
+    parallel.launch("pipelines.ppo")
     inputs = {
         "queries": args.queries,
         "model": args.model,

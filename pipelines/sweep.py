@@ -59,7 +59,7 @@ def main() -> int:
         raise PreflabError(f"+plan={own['plan']}: expected true or false")
     made = sweep.make(root, typed, own.get("grid") or default_grid(root))
     if planned == "true":
-        sweep_run.plan_only(made)
+        sweep_run.plan_only(made, jobs(typed))
         return 0
     sweep.write(made)
     tracking.replay(root)
@@ -82,6 +82,18 @@ def default_grid(root: Path) -> str:
     from omegaconf import OmegaConf
 
     return str(OmegaConf.load(root / "conf" / "sweep.yaml").grid)
+
+
+def jobs(typed: list[str]) -> int:
+    """Stages at a time: what is typed for our launcher, or its default."""
+    from hydra_plugins.preflab_launcher import DvcLauncherConf
+
+    words = [item.partition("=")[2] for item in typed if item.lstrip("+").startswith("hydra.launcher.jobs=")]
+    if not words:
+        return DvcLauncherConf.jobs
+    if not words[-1].isdigit() or words[-1] == "0":
+        raise PreflabError(f"hydra.launcher.jobs={words[-1]}: expected a number above 0")
+    return int(words[-1])
 
 
 def _interrupt(*_: object) -> None:

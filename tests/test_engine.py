@@ -126,6 +126,8 @@ def test_two_ranks_compute_what_one_does(tmp_path):
     one, two = found
     assert two["error"].startswith("policy.batch_size / policy.nminibatches: 5 does not divide among 2 processes")
     assert len(one["ppo"]) == 3
+    assert one["online"] == two["online"]
+    assert one["online"][-1]["retrainings"] == 3
     for row, other in zip(one["ppo"] + one["reward"], two["ppo"] + two["reward"], strict=True):
         assert row == pytest.approx(other, abs=1e-5, rel=1e-5)
     # a key's bias changes no attention: its gradient is rounding noise, which Adam makes steps of

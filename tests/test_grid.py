@@ -3,6 +3,8 @@
 import copy
 import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preflab import cells, config, grid, sweep
+from preflab import cells, composed, config, grid, sweep
 from preflab.compose import composer
 from preflab.errors import PreflabError
 from preflab.kinds import KINDS
@@ -209,6 +211,33 @@ def test_every_cell_of_every_grid_composes_and_parses(name: str) -> None:
     assert len(outs) == len(set(outs))
 
 
+def test_answers_are_remembered_until_something_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = cells.build(root, "quick")
+    asked = []
+    real = composed.composer
+
+    @contextmanager
+    def counted(conf: Path) -> Iterator[Callable[[list[str]], dict[str, Any]]]:
+        with real(conf) as ask:
+            yield lambda overrides: asked.append(overrides) or ask(overrides)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(composed, "composer", counted)
+    assert cells.as_data(cells.build(root, "quick")) == cells.as_data(built)
+    with composed.remembered(root) as answers:  # another order of the same
+        answers.compose(["seed=1", "collection=offline", "labels=5k", *QUICK["base"]])
+    assert asked == []
+    replace(root / "conf" / "reward" / "paper.yaml", "lr: 1.77e-05", "lr: 2e-05")
+    assert cells.as_data(cells.build(root, "quick")) != cells.as_data(built)
+    assert len(asked) == 10
+
+
+def test_settings_of_one_group_are_remembered_in_their_order(root: Path) -> None:
+    with composed.remembered(root) as answers:
+        first = answers.compose(["policy.lr=1", "policy.lr=2"])
+        second = answers.compose(["policy.lr=2", "policy.lr=1"])
+    assert (first["policy"]["lr"], second["policy"]["lr"]) == (2, 1)
+
+
 def test_there_are_the_grids_that_the_documents_name() -> None:
     assert GRIDS == ["paper", "pretrain", "quick", "smoke", "smollm2"]
 
@@ -223,10 +252,12 @@ def test_text_is_read_alike_by_dvc_and_pyyaml(quick: grid.Grid) -> None:
 
 
 def test_check_accepts_what_grid_wrote_and_writes_params(root: Path) -> None:
+    shutil.copytree(PROJECT / "pipelines", root / "pipelines")
     built = cells.check(root)
     cells.write_params(root, built)
     written = {path.relative_to(root).as_posix() for path in (root / "params").rglob("*.yaml")}
-    assert written == {i.params for i in built.instances.values()} | {"params/report.yaml"}
+    lists = {f"params/code/{kind}.yaml" for kind in KINDS}
+    assert written == {i.params for i in built.instances.values()} | {"params/report.yaml"} | lists
     assert yaml.safe_load((root / "params" / "reward" / "sentiment-5k-1.yaml").read_text())["initial"] == {
         "name": "5k",
         "num": 48,

@@ -1,6 +1,5 @@
 """What a user types all day starts at once: `--help`, grid and plan import neither torch nor mlflow."""
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import pytest
 import workspace
 import yaml
+
+from preflab import code
 
 PIPELINES = sorted(path.stem for path in (workspace.PROJECT / "pipelines").glob("[!_]*.py"))
 HEAVY = ["torch", "transformers", "mlflow", "pandas", "sklearn", "matplotlib"]
@@ -54,52 +55,52 @@ def test_grid_and_plan_are_light(tmp_path: Path) -> None:
     assert imported(root, "pipelines.sweep", "-m", "labels=5k", "+plan=true") == []
 
 
-# Modules that every stage uses and that do not decide its numbers: they may change without making results stale.
-AROUND = {
-    *(
-        "cell_files",
-        "checkpoint",
-        "cli",
-        "config",
-        "errors",
-        "files",
-        "grid",
-        "kinds",
-        "parallel",
-        "provenance",
-        "runtime",
-        "spool",
-    ),
-    *("telemetry", "tracking"),
-    "prepare",  # the other stages only read with it what it wrote
-}
-
-
-def modules_of(file: Path, seen: set[Path], around: set[str]) -> set[Path]:
-    """The files of our package but `around` that `file` imports, directly or through others, inside functions too."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        names = (
-            [node.module or "", *(f"{node.module}.{a.name}" for a in node.names)]
-            if type(node) is ast.ImportFrom
-            else []
-        )
-        names += [alias.name for alias in node.names] if type(node) is ast.Import else []
-        for name in names:
-            place = workspace.PROJECT / "src" / name.replace(".", "/")
-            for found in (place.with_suffix(".py"), place / "__init__.py"):
-                if name.startswith("preflab.") and found.exists() and found not in seen and found.stem not in around:
-                    seen.add(found)
-                    modules_of(found, seen, around)
-    return seen
-
-
 @pytest.mark.parametrize("stage", [*workspace.STAGES, "zero_shot"])
 def test_a_stage_depends_on_the_code_that_computes_it(stage: str) -> None:
     declared = yaml.safe_load((workspace.PROJECT / "dvc.yaml").read_text())["stages"][stage]
-    code = [workspace.PROJECT / path for path in declared.get("do", declared)["deps"] if path.startswith("src/")]
+    deps = declared.get("do", declared)["deps"]
     script = "evaluate" if stage == "zero_shot" else stage
-    used = modules_of(workspace.PROJECT / "pipelines" / f"{script}.py", set(), AROUND - {stage})
+    used = code.modules(workspace.PROJECT, script)
     assert used
-    missing = {path for path in used if not any(path == dep or path.is_relative_to(dep) for dep in code)}
+    if stage != "report":  # whose settings are of no kind
+        assert f"params/{stage}/${{key}}.yaml" in deps  # begins with the md5 of the list of modules
+        return
+    listed = [workspace.PROJECT / path for path in deps if path.startswith("src/")]  # with its template
+    missing = {path for path in used if not any(path == dep or path.is_relative_to(dep) for dep in listed)}
     assert sorted(path.name for path in missing) == []
-    assert all(any(path == dep or path.is_relative_to(dep) for path in used) for dep in code), "none is superfluous"
+    assert all(any(path == dep or path.is_relative_to(dep) for path in used) for dep in listed), "none is superfluous"
+
+
+def names(script: str) -> set[str]:
+    return {
+        file.relative_to(workspace.PROJECT / "src/preflab").as_posix()
+        for file in code.modules(workspace.PROJECT, script)
+    }
+
+
+def test_the_code_of_a_stage_is_what_it_imports() -> None:
+    assert names("fetch") == {"fetch.py"}
+    assert names("report") > {"report/page.py", "evaluate/statistics.py"}
+    assert names("prepare") > {"prepare.py", "corpora/__init__.py", "corpora/movie_reviews.py"}  # read by name
+    assert names("ppo") > {"ppo.py", "online.py", "labellers/classifier.py", "classifier.py"}
+    assert not names("ppo") & {"tracking.py", "config.py", "prepare.py", "evaluate/statistics.py", "pretrain.py"}
+
+
+def test_imports_inside_functions_and_of_packages_count(tmp_path: Path) -> None:
+    texts = {
+        "pipelines/a.py": "from preflab import one\n",
+        "src/preflab/one.py": "def f():\n    from preflab.two import three\n    import preflab.config\n",
+        "src/preflab/two/__init__.py": "",
+        "src/preflab/two/three.py": "from preflab import corpora, missing\n",
+        "src/preflab/two/unused.py": "",
+        "src/preflab/corpora/__init__.py": "",
+        "src/preflab/corpora/by_name.py": "import preflab.four",
+        "src/preflab/four.py": "import json",
+        "src/preflab/config.py": "",
+    }
+    for path, text in texts.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    found = code.digests(tmp_path, "a")
+    assert list(found) == sorted(set(texts) - {"pipelines/a.py", "src/preflab/two/unused.py", "src/preflab/config.py"})
+    assert found["src/preflab/two/__init__.py"] == "d41d8cd98f00b204e9800998ecf8427e"  # md5 of nothing

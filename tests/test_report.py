@@ -15,7 +15,7 @@ import pytest
 
 from preflab.errors import PreflabError
 from preflab.evaluate.statistics import Interval
-from preflab.report import captions, claims, load, page, paper
+from preflab.report import captions, claims, load, made, page, paper
 from preflab.report.claims import CROSSES, FAILS, HOLDS, KL_DIFFERS, MISSING
 
 ROOT = Path(__file__).parents[1]
@@ -49,12 +49,22 @@ def write(path: Path, content: object) -> None:
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
+SETTINGS = {  # what params/KIND/ID.yaml holds of the settings that the time depends on
+    "comparisons": {"comparisons": {"num": 1496, "heldout": 256}},
+    "reward": {"known_reward": False, "initial": {"num": 120}},
+    "ppo": {"policy": {"episodes": 128}, "online": None},
+    "zero_shot": {"evaluation": {"contexts": 4}},
+    "evaluate": {"evaluation": {"contexts": 4}},
+}
+
+
 def write_run(root: Path, kind: str, instance: str, wall: float) -> None:
+    settings = json.dumps(SETTINGS.get(kind, {}) | {"id": instance})
     record = {
         "run_id": hashlib.md5(f"{kind} {instance}".encode()).hexdigest(),
         "git_commit": COMMIT,
         "dirty": False,
-        "params_sha256": hashlib.sha256(instance.encode()).hexdigest(),
+        "params_sha256": hashlib.sha256(settings.encode()).hexdigest(),
         "inputs": {f"data/of/{kind}": hashlib.md5(kind.encode()).hexdigest()},
         "wall_s": wall,
         "started": "2026-11-23T06:00:00+00:00",
@@ -63,7 +73,7 @@ def write_run(root: Path, kind: str, instance: str, wall: float) -> None:
         "versions": {"python": "3.11.9", "torch": "2.13.0"},
     }
     write(root / f"reports/runs/{kind}-{instance}.json", record)
-    write(root / f"params/{kind}/{instance}.yaml", instance)
+    write(root / f"params/{kind}/{instance}.yaml", settings)
 
 
 def write_samples(root: Path, name: str, judge: list[float], labeller: float, kl: float) -> None:
@@ -126,7 +136,7 @@ def make_grid(root: Path, names: list[str]) -> dict:
         rows = [f"{u},{64 * u},{u * labeller / 2},{u * kl / 2}" for u in (1, 2)]
         write(root / f"reports/curves/{name}.csv", "\n".join(["update,episode,true_reward,kl", *rows]) + "\n")
         for kind, instance in (("reward", reward), ("ppo", name), ("evaluate", name)):
-            write_run(root, kind, instance, 2.5)
+            write_run(root, kind, instance, 3.5 if (kind, labels) == ("evaluate", "mock") else 2.5)
         axes = {"labels": labels, "collection": collection, "seed": seed, "num_train": NUM_TRAIN[labels]}
         ids = {"reward": reward, "ppo": name, "evaluate": name}
         cells[name] = COMMON | UPSTREAM | axes | ids | {"episodes": 128, "kl_target": 6.0, "overrides": {}}
@@ -331,6 +341,19 @@ def test_a_stage_without_a_record_was_restored_from_the_cache(tmp_path):
     assert (stages["total"]["instances"], stages["total"]["cached"]) == ("6", "1")
     assert stages["total"]["wall"] == "35.0"  # 3 × 10 + 2 × 2.5
     assert "ppo `sentiment-5k-offline-1`: restored from cache" in page.markdown(small)
+
+
+def test_the_estimate_of_each_stage_from_the_others_is_held_against_the_time_it_took(report):
+    stages = shown(report, "stages")
+    # five take 2.5 s, two 3.5 s; one of the five is estimated at (4·2.5 + 2·3.5)/6, one of the two at (5·2.5 + 3.5)/6
+    evaluate = stages["evaluate"]
+    assert evaluate["estimated"] == "7"
+    assert evaluate["off"] == "17.1"  # (5·(17/6 − 2.5) + 2·(3.5 − 16/6)) / 19.5
+    assert evaluate["most"] == "23.8"  # (3.5 − 16/6) / 3.5
+    assert (stages["ppo"]["estimated"], stages["ppo"]["off"]) == ("7", "0.0")
+    assert (stages["comparisons"]["estimated"], stages["comparisons"]["off"]) == ("0", "–")  # the first of its kind
+    provenance = {row.values["instance"]: row.values for row in made.provenance(report.grid).rows}
+    assert provenance["sentiment-mock-1"]["estimate"] == pytest.approx(16 / 6)
 
 
 def test_a_record_of_other_settings_is_not_that_of_the_result(tmp_path):

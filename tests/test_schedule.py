@@ -1,5 +1,6 @@
 """The scheduler and the sweep in real git + DVC repositories, with stub stages whose executions are counted."""
 
+import os
 import re
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import yaml
 from workspace import executions, python, run, start
 
 from preflab import plan, schedule
+from preflab.dvc_fork import Child
 from preflab.schedule import Outcome
 
 GRID_STAGES = {
@@ -103,15 +105,17 @@ def test_two_runners_never_run_a_stage_at_the_same_time(tmp_path: Path) -> None:
 def test_a_stage_that_is_being_started_at_ctrl_c_is_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starting, started = threading.Event(), []
 
-    def slowly(_command: list[str], **options: object) -> "subprocess.Popen[bytes]":
-        starting.set()
-        time.sleep(0.3)  # Ctrl-C comes now
-        started.append(popen(["sleep", "60"], **options))
-        return started[-1]
+    class Slow:
+        def start(self, _stage: str, _log: int, _lock: int) -> Child:
+            starting.set()
+            time.sleep(0.3)  # Ctrl-C comes now
+            ours, theirs = os.pipe()
+            started.append(subprocess.Popen(["sleep", "60"], start_new_session=True, pass_fds=(theirs,)))
+            os.close(theirs)
+            return Child(started[-1].pid, ours)
 
-    popen = subprocess.Popen
-    monkeypatch.setattr(schedule.subprocess, "Popen", slowly)
     runner = schedule.Runner(tmp_path, 1, print)
+    monkeypatch.setattr(runner, "forks", Slow)
     with (tmp_path / "lock").open("w") as lock:
         stage = threading.Thread(target=runner._dvc, args=("top", tmp_path / "log", lock.fileno()))
         stage.start()
@@ -226,9 +230,10 @@ def test_the_plan_says_why(built: Path, tmp_path: Path) -> None:
     python(root, "pipelines.grid")
     (root / "src" / "preflab" / "evaluate" / "__init__.py").write_text("# another stub\n")
     planned = python(root, "pipelines.sweep", "-m", "labels=5k", "+plan=true").stdout
-    assert "run      reward@sentiment-5k-1: reward.lr: 1.77e-05 → 2.5e-05\n" in planned
-    assert "run      ppo@sentiment-5k-offline-1: after reward@sentiment-5k-1\n" in planned
-    assert "zero_shot@sentiment-zero-shot: code changed: src/preflab/evaluate\n" in planned
+    assert "run      reward@sentiment-5k-1: reward.lr: 1.77e-05 → 2.5e-05 (about 0.1 s)\n" in planned
+    assert "run      ppo@sentiment-5k-offline-1: after reward@sentiment-5k-1 (about 0.1 s)\n" in planned
+    assert "zero_shot@sentiment-zero-shot: code changed: src/preflab/evaluate/__init__.py (about 0.1 s)\n" in planned
+    assert "\ntime: about " in planned
     assert "cached   comparisons@sentiment-tiny" in planned
     assert executions(root) == dict.fromkeys(GRID_STAGES, 1)
 

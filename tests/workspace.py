@@ -13,11 +13,14 @@ from pathlib import Path
 
 import yaml
 
+from preflab import code
+
 PROJECT = Path(__file__).resolve().parents[1]
 STAGES = ["fetch", "model", "pretrain", "prepare", "comparisons", "reward", "ppo", "evaluate", "report"]
 
 STUB = """
 import hashlib, json, os, sys, time
+from datetime import UTC, datetime
 from pathlib import Path
 
 name, options = sys.argv[1], dict(zip(sys.argv[2::2], sys.argv[3::2]))
@@ -54,7 +57,7 @@ if "--curve" in options:
     rows = "".join(f"{i},{i},{i * value},{i * value},{value}\\n" for i in range(3))
     write(options["--curve"], "step,episode,true_reward,kl,loss\\n" + rows)
 if "--run" in options:
-    record = {"run_id": None, "kind": kind, "id": params.stem, "started": str(time.time_ns()), "wall_s": 0.1}
+    record = {"run_id": None, "kind": kind, "id": params.stem, "started": datetime.now(UTC).isoformat(), "wall_s": 0.1}
     write(options["--run"], json.dumps(record))
 """
 
@@ -99,11 +102,13 @@ def make(root: Path, spec: dict[str, object] | None = None) -> Path:
     for name in ("grid.py", "sweep.py"):
         shutil.copy(PROJECT / "pipelines" / name, root / "pipelines" / name)
     for stage in STAGES:
-        (root / "pipelines" / f"{stage}.py").write_text(STUB)
-    for dependency in code_of_stages(root):
-        file = root / dependency if dependency.endswith(".py") else root / dependency / "__init__.py"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("# stub\n")
+        files = sorted(code.modules(PROJECT, stage))
+        imports = "".join(f"    import {module_name(file)}\n" for file in files)
+        (root / "pipelines" / f"{stage}.py").write_text(STUB + "if False:  # as the real one does\n" + imports)
+        for file in [root / file.relative_to(PROJECT) for file in files]:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("# stub\n")
+    (root / "src" / "preflab" / "report" / "page.html.j2").touch()
     run(root, "git", "init", "-q")
     run(root, "dvc", "init", "-q")
     shutil.copy(PROJECT / ".dvc" / "config", root / ".dvc" / "config")
@@ -115,11 +120,9 @@ def make(root: Path, spec: dict[str, object] | None = None) -> Path:
     return root
 
 
-def code_of_stages(root: Path) -> list[str]:
-    """Every path under src/ that dvc.yaml names as a dependency."""
-    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
-    listed = [path for stage in stages.values() for path in stage.get("do", stage).get("deps", [])]
-    return sorted({path for path in listed if path.startswith("src/")})
+def module_name(file: Path) -> str:
+    """`preflab.report.page` of src/preflab/report/page.py."""
+    return ".".join(file.relative_to(PROJECT / "src").with_suffix("").parts).removesuffix(".__init__")
 
 
 def copy(template: Path, root: Path) -> Path:

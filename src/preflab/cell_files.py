@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from preflab import estimate
 from preflab.kinds import KINDS, ROW_IDS
 from preflab.spool import numbers
 
@@ -65,9 +68,10 @@ class CellFiles:
         return found | {"runs.json": json.dumps(self.runs(), indent=2, sort_keys=True) + "\n"}
 
     def runs(self) -> dict[str, Row]:
-        """The record of the execution that made each stage; a stage restored from DVC's cache may have none.
+        """The record of the execution that made each stage, and the `work` that it was (estimate.Work).
 
-        A record of other settings than the stage has now is of an execution that did not make what is there.
+        A stage restored from DVC's cache may have none.  A record of other settings than the stage has now is of an
+        execution that did not make what is there.
         """
         found = {}
         for kind in self.kinds:
@@ -77,7 +81,8 @@ class CellFiles:
                 continue
             run: Row = json.loads(record.read_text())
             if run.get("params_sha256") == hashlib.sha256(params.read_bytes()).hexdigest():
-                found[kind] = run
+                settings = yaml.load(params.read_text(), yaml.CSafeLoader)
+                found[kind] = run | {"work": estimate.work(kind, settings, run["inputs"])}
         return found
 
     def tags(self, md5s: dict[str, str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """cells.yaml and params/: a grid as files that DVC reads.  cells.yaml is generated and committed, like a lock file."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -7,21 +8,22 @@ from typing import Any
 
 import yaml
 
-from preflab import grid
-from preflab.compose import composer
+from preflab import code, grid
+from preflab.composed import remembered
 from preflab.errors import PreflabError, did_you_mean
 from preflab.grid import Grid, Listed
 from preflab.kinds import KINDS
 
 HEADER = "# Generated from conf/ by `python -m pipelines.grid`, committed, read by dvc.yaml.  Do not edit.\n"
 DEFAULT = "quick"
+CODE = "# code "  # what a file of settings begins with, before the md5 of params/code/KIND.yaml
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper):
     """Quotes every string that YAML 1.2 (DVC) might take for a number and YAML 1.1 (PyYAML) would not."""
 
 
-def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _string(dumper: yaml.CSafeDumper, text: str) -> yaml.ScalarNode:
     number_like = text[:1].isdigit() and not text.strip("0123456789abcdefABCDEF._+-xo")
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if number_like else None)
 
@@ -32,6 +34,15 @@ _Dumper.add_representer(str, _string)
 def dump(data: Any) -> str:
     """YAML that DVC and OmegaConf read alike."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def read(path: Path) -> Any:
+    """What `dump` wrote."""
+    return parse(path.read_text())
+
+
+def parse(text: str) -> Any:
+    return yaml.load(text, yaml.CSafeLoader)
 
 
 def names(root: Path) -> list[str]:
@@ -56,19 +67,20 @@ def spec(root: Path, name: str) -> dict[str, Any]:
 def build(root: Path, name: str) -> Grid:
     """The grid NAME, composed and checked."""
     wanted = spec(root, name)
-    with composer(root / "conf") as compose:
-        return grid.expand(name, grid.points(wanted), compose, zero_shot=wanted.get("zero_shot", True))
+    with remembered(root) as answers:
+        zero_shot = wanted.get("zero_shot", True)
+        return grid.expand(name, grid.points(wanted), answers.compose, zero_shot=zero_shot, typed=answers.typed)
 
 
 def current_name(root: Path) -> str | None:
     """The grid that cells.yaml was generated from; None if there is no cells.yaml."""
     path = root / "cells.yaml"
-    return (yaml.safe_load(path.read_text()) or {}).get("grid") if path.exists() else None
+    return (read(path) or {}).get("grid") if path.exists() else None
 
 
 def as_data(built: Grid, at: str = "") -> dict[str, Any]:
-    """What cells.yaml holds: the cells, and of each kind this pipeline's instances with the paths that they read."""
-    data: dict[str, Any] = report_params(built)
+    """What cells.yaml holds: of each kind this pipeline's instances with the paths that they read."""
+    data: dict[str, Any] = {"grid": built.name, "scale": built.scale, "episode_scale": built.episode_scale}
     for kind in KINDS:
         data[kind] = {
             instance.id: {
@@ -82,7 +94,7 @@ def as_data(built: Grid, at: str = "") -> dict[str, Any]:
 
 
 def report_params(built: Grid) -> dict[str, Any]:
-    """What the stage `report` needs to know: it never composes Hydra."""
+    """What the stage `report` needs to know: it never composes Hydra.  (DVC reads cells.yaml twice: not in there.)"""
     return {
         "grid": built.name,
         "scale": built.scale,
@@ -104,10 +116,10 @@ def check(root: Path) -> Grid:
             f"cells.yaml: not found or not generated; type `python -m pipelines.grid {DEFAULT}`, then `dvc repro`"
         )
     built = build(root, name)
-    if path.read_text() == text(built):
+    old, new = read(path), as_data(built)
+    if old == new:
         return built
-    old, new = yaml.safe_load(path.read_text()), as_data(built)
-    changed = [key for key in new if old.get(key) != new[key]] or ["its text"]
+    changed = [key for key in new if old.get(key) != new[key]] or ["a key that it has too many"]
     raise PreflabError(
         f"cells.yaml: differs from what conf/ gives for the grid {name!r} in {', '.join(changed)}; "
         "type `python -m pipelines.grid`, then `dvc repro` again"
@@ -120,10 +132,16 @@ def write(root: Path, built: Grid, at: str = "") -> bool:
 
 
 def write_params(root: Path, built: Grid, at: str = "") -> None:
-    """One file per instance with only the settings that it owns; unchanged files are left alone, leftovers removed."""
+    """One file per instance with the md5 of its code and only the settings that it owns; the project's lists of code.
+
+    Unchanged files are left alone, leftovers removed.
+    """
     folder = root / at / "params"
-    wanted = {root / i.params: dump(i.settings) for i in built.instances.values() if i.at == at}
+    lists = {kind: dump(code.digests(root, "evaluate" if kind == "zero_shot" else kind)) for kind in KINDS}
+    mark = {kind: f"{CODE}{hashlib.md5(text.encode()).hexdigest()}\n" for kind, text in lists.items()}
+    wanted = {root / i.params: mark[i.kind] + dump(i.settings) for i in built.instances.values() if i.at == at}
     if not at:
+        wanted |= {folder / "code" / f"{kind}.yaml": text for kind, text in lists.items()}
         wanted[folder / "report.yaml"] = dump(report_params(built))
     for path, content in wanted.items():
         replace(path, content)
@@ -158,7 +176,7 @@ def listed(root: Path, except_at: str | None = None) -> dict[str, Listed]:
         at = "" if path.parent == root else f"{path.parent.relative_to(root).as_posix()}/"
         if at == except_at:
             continue
-        data = yaml.safe_load(path.read_text())
+        data = read(path)
         for kind in KINDS:
             for identifier, item in data[kind].items():
                 reads = {role: folder for role, folder in item.items() if role != "settings"}

@@ -124,13 +124,15 @@ def expand(
     zero_shot: bool = True,
     at: str = "",
     known: dict[str, Listed] | None = None,
+    typed: dict[str, Settings] | None = None,
 ) -> Grid:
     """Compose and check every cell, then name its instances; all problems of all cells at once.
 
     `known`: what other pipelines list, by digest; an equal instance is shared, not listed again.
+    `typed`: settings of stages that have been checked already (see `_checked`); new ones are added.
     """
     problems: list[str] = []
-    seen: dict[str, Settings] = {}
+    seen = {} if typed is None else typed
     composed: list[tuple[Point, Settings, dict[str, Settings]]] = []
     for point in cells:
         try:
@@ -168,7 +170,7 @@ def digest(kind: str, settings: Settings, upstream: dict[str, Instance]) -> str:
 def _checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Settings]:
     """`owned` as typed values (an int given for a float is that float); every problem of the cell in one error.
 
-    `seen`: what was checked for another cell already.
+    `seen`: what was checked for another cell already, by kind and settings.
     """
     problems: list[str] = []
     # these two are in no stage's file as a whole (kinds.owned)

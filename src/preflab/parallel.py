@@ -2,7 +2,7 @@
 
 Each rank holds the whole policy.  It samples and scores its part of the episodes, all parts are then gathered, so that
 whitening sees the whole minibatch, and each rank trains on its part of it.  `PREFLAB_PROCESSES=2 dvc repro` starts the
-stages reward and (offline) ppo so; the number of processes changes a result in its last digits only, and is no setting.
+stages reward and ppo so; the number of processes changes a result in its last digits only, and is no setting.
 """
 
 import os

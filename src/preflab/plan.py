@@ -1,17 +1,22 @@
-"""Why a stage is stale, in the words of the setting, the code or the input that changed.  Runs nothing."""
+"""Why a stage is stale, in the words of the setting, the code or the input that changed, and how long it will take."""
 
+import contextlib
+import json
 import re
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from preflab import estimate
+from preflab.cells import CODE, parse, read
+from preflab.dvc_state import Cache, Record, Stage, State, writers
 from preflab.grid import Graph
-
-if TYPE_CHECKING:
-    from dvc.repo import Repo
-    from dvc.stage import Stage
+from preflab.kinds import KINDS
 
 MISSING = "—"
 NEVER = "never built"
+MACHINE = ["device", "cpu_threads", "precision", "processes"]  # what a run record says of where it ran
 
 
 class Verdict(NamedTuple):
@@ -21,63 +26,86 @@ class Verdict(NamedTuple):
     cached: bool
 
 
-def plan(root: Path, graph: Graph) -> dict[str, Verdict]:
+def plan(root: Path, graph: Graph, state: State | None = None) -> dict[str, Verdict]:
     """The stale stages of `graph`, upstream first.  What another process is working on counts as stale."""
-    from dvc.lock import LockError
-    from dvc.repo import Repo
-
-    repo = Repo(str(root), _wait_for_lock=True)
+    state, cache, written = state or State(root), Cache(root), writers(root)
     verdicts: dict[str, Verdict] = {}
-    try:
-        with repo.lock:
-            stages = {stage.addressing: stage for stage in repo.index.stages}
-            for name, upstream in graph.items():
-                above = [stage for stage in graph if stage in upstream and stage in verdicts and stage != "params"]
-                try:
-                    reasons = _reasons(stages[name], stages[name].status().get(name, []))
-                    if reasons != [NEVER]:
-                        reasons += [
-                            f"after {stage}" for stage in above if not any(stage in graph[other] for other in above)
-                        ]
-                    cached = bool(reasons) and not above and _in_run_cache(repo, stages[name])
-                except LockError as error:
-                    reasons, cached = [_busy(error)], False
-                if reasons:
-                    verdicts[name] = Verdict(reasons, cached)
-    finally:
-        repo.close()
+    for name, upstream in graph.items():
+        at, short = place(name)
+        stage, record = state.stages(at)[short], state.records(at).get(short)
+        above = [stage for stage in graph if stage in upstream and stage in verdicts and stage != "params"]
+        if busy := _busy(root, stage, written):
+            verdicts[name] = Verdict([busy], cached=False)
+            continue
+        reasons = reasons_of(stage, record, state, cache) if record else [NEVER]
+        if reasons != [NEVER]:
+            reasons += [f"after {stage}" for stage in above if not any(stage in graph[other] for other in above)]
+        if reasons:
+            verdicts[name] = Verdict(reasons, not above and cache.has_result(stage, state))
+    for kind in KINDS:
+        state.md5(f"params/code/{kind}.yaml")  # remembered for the words of a later plan
+    state.keep()
     return verdicts
 
 
-def _busy(error: Exception) -> str:
-    blocker = re.search(r"\(PID (\d+)\): (.*)", str(error))
-    return f"in use by process {blocker[1]} ({blocker[2]})" if blocker else "in use by another DVC process"
+def place(stage: str) -> tuple[str, str]:
+    """`sweeps/NAME/dvc.yaml:ppo@x` is `ppo@x` of the pipeline in sweeps/NAME/."""
+    at, colon, short = stage.partition("dvc.yaml:")
+    return (at, short) if colon else ("", stage)
 
 
-def _reasons(stage: "Stage", entries: list[Any]) -> list[str]:
-    """DVC's account of one stage as sentences; a stage without a record in dvc.lock was never built."""
-    if entries and all(not dep.hash_info for dep in stage.deps):
-        return [NEVER]
-    reasons: list[str] = []
-    outputs: list[str] = []
-    for entry in entries:
-        if entry == "changed command":
-            reasons.append("command changed in dvc.yaml")
-            continue
-        for path, state in entry.get("changed deps", {}).items():
-            if isinstance(state, dict):
-                reasons += settings_changed(*_settings(stage, path))
-            else:
-                what = "code" if path.startswith("src/") else "input"
-                reasons.append(f"{what} {'changed' if state == 'modified' else state}: {path}")
-        outputs += [f"output {state}: {path}" for path, state in entry.get("changed outs", {}).items()]
+def _busy(root: Path, stage: Stage, written: dict[Path, tuple[int, str]]) -> str | None:
+    """Another process writes what the stage reads or makes."""
+    for path, (pid, command) in written.items():
+        for mine in [(root / name).absolute() for name in [*stage.deps, *stage.outs]]:
+            if mine.is_relative_to(path) or path.is_relative_to(mine):
+                return f"in use by process {pid} ({command})"
+    return None
+
+
+def reasons_of(stage: Stage, record: Record, state: State, cache: Cache) -> list[str]:
+    """Where a stage and what it reads differ from its record in dvc.lock; its outputs only if nothing else does."""
+    reasons = [] if record["cmd"] == stage.cmd else ["command changed in dvc.yaml"]
+    known = {item["path"]: item.get("md5") for item in [*record.get("deps", []), *record.get("outs", [])]}
+    for path in stage.deps:
+        if difference := _difference(known.get(path), state.md5(path), "changed"):
+            reasons += _words(path, difference, known.get(path), state, cache)
+    outputs = []
+    for path, kept in stage.outs.items():
+        if difference := _difference(known.get(path), state.md5(path), "modified"):
+            outputs.append(f"output {difference}: {path}")
+        elif kept and not cache.has(known[path]):
+            outputs.append(f"output not in cache: {path}")
     return reasons or outputs
 
 
-def _settings(stage: "Stage", path: str) -> tuple[Any, Any]:
-    """What dvc.lock recorded of a params file, and what the file says now."""
-    dependency = next(dep for dep in stage.deps if str(dep) == path or dep.def_path == path)
-    return dependency.hash_info.value or {}, dependency.read_params(flatten=False)
+def _difference(old: str | None, new: str | None, word: str) -> str | None:
+    if new is None:
+        return "deleted"
+    return None if new == old else "new" if old is None else word
+
+
+def _words(path: str, difference: str, md5: str | None, state: State, cache: Cache) -> list[str]:
+    """What happened to an input; of a file of settings, to which of them or of the modules that it stands for."""
+    kind = re.search(r"(?:^|/)params/(\w+)/", path)
+    if not kind:
+        return [f"{'code' if path.startswith('src/') else 'input'} {difference}: {path}"]
+    old = state.text(md5) or cache.text(md5)
+    if difference != "changed" or old is None:
+        return [f"settings {difference}: {path}"]
+    new = (state.root / path).read_text()
+    was, now = (text.partition("\n")[0].removeprefix(CODE) for text in (old, new))
+    lines = [] if was == now else _modules_changed(state.text(was) or cache.text(was), state, kind[1])
+    return lines + settings_changed(parse(old), parse(new)) or [f"settings written differently: {path}"]
+
+
+def _modules_changed(old: str | None, state: State, kind: str) -> list[str]:
+    """`code changed: src/preflab/ppo.py`, one for each module, if the `old` list of them is known."""
+    if old is None:
+        return [f"code changed: of {kind}"]
+    before, after = parse(old), read(state.root / "params" / "code" / f"{kind}.yaml")
+    names = [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
+    return [f"code {_difference(before.get(name), after.get(name), 'changed')}: {name}" for name in names]
 
 
 def settings_changed(old: Any, new: Any, prefix: str = "") -> list[str]:
@@ -97,13 +125,48 @@ def _shown(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _in_run_cache(repo: "Repo", stage: "Stage") -> bool:
-    """DVC would restore this stage instead of running it.  Asked last: it forgets what dvc.lock recorded."""
-    from dvc.exceptions import DvcException
+def estimates(state: State, stages: Sequence[str]) -> dict[str, float | None]:
+    """Seconds for each stage, what lies between two stages included; None if nothing like it has run here."""
+    runs = _runs(state) if stages else []
+    newest = max((run for run, _ in runs), key=lambda run: run["started"], default={})
+    here = [(run, past) for run, past in runs if all(run.get(key) == newest.get(key) for key in MACHINE)]
+    between = estimate.pause((datetime.fromisoformat(run["started"]), past.seconds) for run, past in here)
+    found: dict[str, float | None] = {}
+    for name in stages:
+        at, short = place(name)
+        kind, _, identifier = short.partition("@")
+        if not identifier:  # params, which takes no time that anybody waits for
+            found[name] = 0.0
+            continue
+        settings = read(state.root / _settings_path(at, kind, identifier))
+        wanted = estimate.work(kind, settings, state.stages(at)[short].deps)
+        seconds = estimate.seconds(wanted, [past for _, past in here])
+        found[name] = None if seconds is None else seconds + between
+    return found
 
-    try:
-        stage.save_deps()
-        found = repo.stage_cache._load(stage)
-        return bool(found) and repo.stage_cache._create_stage(found, wdir=stage.wdir).outs_cached()
-    except DvcException:  # an input is missing
-        return False
+
+def _runs(state: State) -> list[tuple[Record, estimate.Past]]:
+    """The run record of every stage of every pipeline that has one, with the work of the settings that it had."""
+    found = []
+    cache = Cache(state.root)
+    for lock in sorted([*state.root.glob("sweeps/*/dvc.lock"), *state.root.glob("dvc.lock")]):
+        at = "" if lock.parent == state.root else f"{lock.parent.relative_to(state.root).as_posix()}/"
+        for short, record in state.records(at).items():
+            kind, _, identifier = short.partition("@")
+            file = state.root / at / "reports" / "runs" / f"{kind}-{identifier}.json"
+            path = _settings_path(at, kind, identifier)
+            md5s = {item["path"]: item.get("md5") for item in record.get("deps", [])}
+            if path not in md5s or not file.exists():
+                continue
+            state.md5(path)  # remembers its text
+            text = state.text(md5s[path]) or cache.text(md5s[path])
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # lost, of another version, or half written
+                run = json.loads(file.read_text())
+                datetime.fromisoformat(run["started"])
+                work = estimate.work(kind, parse(text or ""), md5s)
+                found.append((run, estimate.Past(work, float(run["wall_s"]))))
+    return found
+
+
+def _settings_path(at: str, kind: str, identifier: str) -> str:
+    return f"{at}params/{kind}/{identifier}.yaml"

@@ -193,16 +193,19 @@ def train(
         for step, chunk in enumerate(chunks):
             lr = optim.set_lr(optimizer, cfg.lr, step, len(chunks))
             own = parallel.share(chunk)
-            scores = model.compare(data.queries[own], data.samples[own], pad_id)
-            loss = loss_of(scores, data.best[own]) * (len(own) / len(chunk)) if len(own) else scores.sum()
-            right = (scores.argmax(1) == data.best[own]).float().sum() / len(chunk)
+            loss = right = torch.zeros((), device=device)
+            if len(own):  # of a short last batch a rank may have nothing
+                scores = model.compare(data.queries[own], data.samples[own], pad_id)
+                loss = loss_of(scores, data.best[own]) * (len(own) / len(chunk))
+                right = (scores.argmax(1) == data.best[own]).float().sum() / len(chunk)
             value, accuracy = parallel.total(torch.stack([loss.detach(), right])).tolist()
             if not math.isfinite(value):
                 raise PreflabError(
                     f"reward.lr={cfg.lr}: the loss is {value} at step {step} of {len(chunks)}; lower the learning rate"
                 )
             optimizer.zero_grad()
-            loss.backward()
+            if len(own):
+                loss.backward()
             parallel.sum_gradients(model.parameters())
             optimizer.step()
             curve.append({"step": step, "loss": value, "accuracy": accuracy, "lr": lr})

@@ -1,9 +1,9 @@
 """Run the stages that some cells need, several at a time, in one workspace, each exactly once.
 
-Each stage is a process `dvc --wait-for-lock repro -s STAGE`, started when what it reads is done (parallel `dvc repro
-TARGET` fails: an unchanged upstream stage still locks its outputs for writing).  One file lock per stage makes two
-sweeps at once safe.  The child inherits the lock: if this process is killed, the orphan keeps its lock until it has
-finished, and the next sweep waits for it and finds its work done.
+Each stage is a process `dvc --wait-for-lock repro -s STAGE` (forked: dvc_fork.py), started when what it reads is done
+(parallel `dvc repro TARGET` fails: an unchanged upstream stage still locks its outputs for writing).  One file lock per
+stage makes two sweeps at once safe.  The child inherits the lock: if this process is killed, the orphan keeps its lock
+until it has finished, and the next sweep waits for it and finds its work done.
 """
 
 import fcntl
@@ -11,7 +11,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from preflab.dvc_fork import Child, Forks
 from preflab.grid import Graph
 
 POLL = 0.3  # seconds between two looks at a lock that somebody else holds
@@ -46,7 +46,8 @@ class Runner:
         done: Callable[[str, Outcome], None] = lambda *_: None,
     ) -> None:
         self.root, self.jobs, self.say, self.done = root, jobs, say, done
-        self._children: set[subprocess.Popen[bytes]] = set()
+        self._forks: Forks | None = None
+        self._children: set[Child] = set()
         self._stopping = threading.Event()
         self._starting = threading.Lock()  # a child that is started is noted before anything else happens
 
@@ -74,6 +75,9 @@ class Runner:
             except BaseException:
                 self._stop()
                 raise
+            finally:
+                if self._forks:
+                    self._forks.close()
         return outcomes
 
     def _one(self, stage: str) -> Outcome:
@@ -96,28 +100,23 @@ class Runner:
 
     def _dvc(self, stage: str, log: Path, lock: int) -> int:
         """The log is a file, not a pipe, so that an orphan can still write to it."""
-        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-        if self.jobs > 1:  # threads that wait for work must not spin on a core that another stage needs
-            environment["OMP_WAIT_POLICY"] = "PASSIVE"
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "-s", stage]
         with log.open("wb") as output, self._starting:
             if self._stopping.is_set():
                 return -signal.SIGINT
-            child = subprocess.Popen(
-                command,
-                cwd=self.root,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=(lock,),
-            )
+            self._forks = self._forks or self.forks()
+            child = self._forks.start(stage, output.fileno(), lock)
             self._children.add(child)
         try:
             return child.wait()
         finally:
             self._children.discard(child)
+
+    def forks(self) -> Forks:
+        """What runs the stages of this workspace."""
+        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+        if self.jobs > 1:  # threads that wait for work must not spin on a core that another stage needs
+            environment["OMP_WAIT_POLICY"] = "PASSIVE"
+        return Forks(self.root, environment)
 
     @contextmanager
     def _locked(self, stage: str) -> Iterator[int]:
@@ -150,9 +149,7 @@ class Runner:
             _signal(child, signal.SIGINT)
         deadline = time.monotonic() + GRACE
         for child in children:
-            try:
-                child.wait(max(deadline - time.monotonic(), 0.1))
-            except subprocess.TimeoutExpired:
+            if not child.ended.wait(max(deadline - time.monotonic(), 0.1)):
                 _signal(child, signal.SIGKILL)
 
 
@@ -160,7 +157,7 @@ def file_name(stage: str) -> str:
     return re.sub(r"[^\w.-]", "_", stage)
 
 
-def _signal(child: "subprocess.Popen[bytes]", number: int) -> None:
+def _signal(child: Child, number: int) -> None:
     try:
         os.killpg(child.pid, number)
     except ProcessLookupError:

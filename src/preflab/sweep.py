@@ -10,13 +10,12 @@ import hashlib
 import re
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from preflab import cells
-from preflab.compose import composer
+from preflab.composed import remembered
 from preflab.errors import PreflabError
 from preflab.grid import Grid, Point, expand
 
@@ -96,19 +95,20 @@ def _expand(
 
     keys = {_key(override) for override in typed}
     points: list[Point] = []
-    with composer(root / "conf") as compose:
-        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    with remembered(root) as answers:
+        if any("glob(" in override for line in lines for override in line):  # its choices are in conf/
+            answers.start()
+        loader = GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
+        parsed = cache(lambda override: OverridesParser.create(loader).parse_overrides([override])[0])
         for line in lines:
             try:
-                jobs = BasicSweeper.split_arguments(parser.parse_overrides([o for o in line if _is_setting(o)]), None)[
-                    0
-                ]
+                jobs = BasicSweeper.split_arguments([parsed(o) for o in line if _is_setting(o)], None)[0]
             except HydraException as error:
                 raise PreflabError(f"{' '.join(line)}: {str(error).splitlines()[0]}") from error
             for job in jobs:
                 axes = {_key(o): o.partition("=")[2] for o in job if _key(o) in keys}
                 points.append(Point(list(job), axes))
-        return expand(grid_name, points, compose, at=at, known=listed)
+        return expand(grid_name, points, answers.compose, at=at, known=listed, typed=answers.typed)
 
 
 def _pipeline(root: Path, at: str) -> str:
@@ -121,7 +121,7 @@ def _pipeline(root: Path, at: str) -> str:
             return [moved(value) for value in node]
         return _OWN_PATH.sub(at, node) if isinstance(node, str) else node
 
-    project = yaml.safe_load((root / "dvc.yaml").read_text())
+    project = cells.read(root / "dvc.yaml")
     up = "/".join(".." for _ in Path(at).parts)
     stages = {
         name: {"foreach": stage["foreach"], "do": {"wdir": up, **moved(stage["do"])}}

@@ -1,24 +1,33 @@
 """Build the points of a sweep, whoever launches them, and record the result."""
 
+import contextlib
 import os
+import threading
 from pathlib import Path
 
-from preflab import cells, sweep, tracking
+from preflab import cells, spool, sweep, tracking
 from preflab.cell_files import CellFiles
+from preflab.dvc_state import State
 from preflab.grid import Graph
-from preflab.plan import plan
+from preflab.plan import estimates, plan
 from preflab.schedule import Outcome, Runner
 from preflab.sweep import Sweep
 
 
-def plan_only(made: Sweep) -> None:
-    """Say what would run and why.  Settings files are written so that DVC can compare them; a new folder is removed."""
+def plan_only(made: Sweep, jobs: int) -> None:
+    """Say what would run, why, and how long it will take.
+
+    Settings files are written so that they can be compared; a new folder is removed.
+    """
     from preflab import sweep_show
 
     new = not (made.root / made.at).exists()
     sweep.write(made)
     try:
-        sweep_show.show_plan(made, plan(made.root, made.grid.graph()))
+        state = State(made.root)
+        verdicts = plan(made.root, made.grid.graph(), state)
+        to_run = [stage for stage, verdict in verdicts.items() if not verdict.cached]
+        sweep_show.show_plan(made, verdicts, estimates(state, to_run), jobs)
     finally:
         kept = any((made.root / made.at / name).exists() for name in ("dvc.lock", "data", "models"))
         if new and not kept:  # another process may have built something meanwhile
@@ -26,10 +35,24 @@ def plan_only(made: Sweep) -> None:
 
 
 def build(root: Path, graph: Graph, jobs: int) -> dict[str, Outcome]:
-    """Bring the stages up to date; failures are said as they happen and do not stop the others."""
+    """Bring the stages up to date; failures are said as they happen and do not stop the others.
+
+    Meanwhile MLflow is imported and its store reached, two seconds that `finish` would otherwise wait.
+    """
+    stale = set(plan(root, graph))
+    if stale:
+        threading.Thread(target=_reach_mlflow, args=(root,), daemon=True).start()
+    return _run(root, graph, stale, jobs)
+
+
+def _reach_mlflow(root: Path) -> None:
+    with contextlib.suppress(Exception):  # whatever it is, `finish` will say it
+        spool.connect(root)
+
+
+def _run(root: Path, graph: Graph, stale: set[str], jobs: int) -> dict[str, Outcome]:
     from preflab import sweep_show
 
-    stale = set(plan(root, graph))
     with sweep_show.bar(len(stale)) as advance:
 
         def done(stage: str, outcome: Outcome) -> None:
@@ -46,7 +69,7 @@ def one(root: Path, overrides: list[str], grid_name: str, name: str, build_here:
     """One job of Hydra: its cell's win rate, or None if a stage of it failed."""
     grid = sweep.load(root, [overrides], grid_name, name)
     if build_here:
-        build(root, grid.graph(), jobs=1)
+        _run(root, grid.graph(), set(plan(root, grid.graph())), jobs=1)
     row = next(row for row in grid.cells.values() if row["labels"] is not None)
     return CellFiles(root, row).metrics().get("win_rate")
 

@@ -1,5 +1,6 @@
-"""How the report was made: wall times, versions, and what every cell leads back to."""
+"""How the report was made: wall times and how well they are foreseen, versions, and what every cell leads back to."""
 
+from preflab import estimate
 from preflab.kinds import BASE, ROW_IDS
 from preflab.report import captions
 from preflab.report.load import Cell, Grid, Record
@@ -7,10 +8,12 @@ from preflab.report.table import Column, Row, Table, Value
 
 CACHED = "restored from cache"
 
+Instances = dict[tuple[str, str], tuple[Record | None, tuple[str, ...]]]
 
-def instances(grid: Grid) -> dict[tuple[str, str], tuple[Record | None, tuple[str, ...]]]:
+
+def instances(grid: Grid) -> Instances:
     """(stage, instance id) -> its run record (None if restored from the cache) and the cells that use it."""
-    found: dict[tuple[str, str], tuple[Record | None, tuple[str, ...]]] = {}
+    found: Instances = {}
     for kind in [*BASE, *ROW_IDS]:
         for cell in grid.cells:
             if instance := cell.instance(kind):
@@ -20,18 +23,30 @@ def instances(grid: Grid) -> dict[tuple[str, str], tuple[Record | None, tuple[st
 
 
 def stages(grid: Grid) -> Table:
-    """Wall time of each kind of stage over its instances."""
+    """Wall time of each kind of stage over its instances, and what it would have been estimated at."""
     every = instances(grid)
-    named = [(kind, [found for (stage, _), found in every.items() if stage == kind]) for kind in [*BASE, *ROW_IDS]]
-    rows = [_wall(kind, found) for kind, found in [*named, ("total", list(every.values()))] if found]
+    estimates = estimated(every)
+    rows = []
+    for name in [*BASE, *ROW_IDS, "total"]:
+        found = [key for key in every if name in (key[0], "total")]
+        if found:
+            rows.append(_wall(name, {key: every[key] for key in found}, estimates))
     columns = (
         Column("stage", "stage"),
         Column("instances", "instances", "number", 0),
         Column("cached", CACHED, "number", 0),
         Column("wall", "wall time, s", "number", 1),
         Column("longest", "longest, s", "number", 1),
+        Column("estimated", "estimated", "number", 0),
+        Column("off", "off by, %", "number", 1),
+        Column("most", "at most, %", "number", 1),
     )
-    notes = ("Sum over the records of the instances; one without a record was restored from the cache.",)
+    notes = (
+        "Sum over the records of the instances; one without a record was restored from the cache.",
+        "Estimated: the time of each instance from the records of all others and its labels, episodes or contexts, as "
+        "the plan of a sweep does; the first of its kind has no estimate. Off by: the absolute differences over the "
+        "time taken, of all and of the worst; every estimate stands in tables/provenance.csv.",
+    )
     return Table(
         "stages",
         f"Wall time. {captions.caption_mark(grid)}",
@@ -42,23 +57,42 @@ def stages(grid: Grid) -> Table:
     )
 
 
-def _wall(name: str, found: list[tuple[Record | None, tuple[str, ...]]]) -> Row:
-    walls = [record["wall_s"] for record, _ in found if record]
+def estimated(every: Instances) -> dict[tuple[str, str], float]:
+    """Seconds for each instance from the records of all others, where that says anything."""
+    past = {}
+    for key, (record, _) in every.items():
+        if record and "work" in record:  # MLflow gives it back as lists
+            like, units = record["work"]
+            past[key] = estimate.Past(estimate.Work(tuple(like), tuple(units)), record["wall_s"])
+    found = zip(past, estimate.left_out(list(past.values())), strict=True)
+    return {key: seconds for key, seconds in found if seconds is not None}
+
+
+def _wall(name: str, found: Instances, estimates: dict[tuple[str, str], float]) -> Row:
+    walls = {key: record["wall_s"] for key, (record, _) in found.items() if record}
     values: dict[str, Value] = {"stage": name, "instances": len(found), "cached": len(found) - len(walls)}
-    values |= {"wall": sum(walls) if walls else None, "longest": max(walls, default=None)}
-    return Row(values, tuple(dict.fromkeys(cell for _, cells in found for cell in cells)))
+    values |= {"wall": sum(walls.values()) if walls else None, "longest": max(walls.values(), default=None)}
+    pairs = [(estimates[key], wall) for key, wall in walls.items() if key in estimates and wall > 0]
+    values["estimated"] = len(pairs)
+    if pairs:
+        values["off"] = 100 * sum(abs(guess - wall) for guess, wall in pairs) / sum(wall for _, wall in pairs)
+        values["most"] = 100 * max(abs(guess - wall) / wall for guess, wall in pairs)
+    return Row(values, tuple(dict.fromkeys(cell for _, cells in found.values() for cell in cells)))
 
 
 def provenance(grid: Grid) -> Table:
     """Every stage instance: its users, its MLflow run, the commit, its settings, the md5 of what it read."""
     rows = []
-    for (kind, instance), (record, cells) in instances(grid).items():
+    every = instances(grid)
+    estimates = estimated(every)
+    for (kind, instance), (record, cells) in every.items():
         values: dict[str, Value] = {"stage": kind, "instance": instance, "run": CACHED}
         if record:
             inputs = "; ".join(f"{path} {md5}" for path, md5 in sorted(record["inputs"].items()))
             values |= {"run": record["run_id"] or "not in MLflow", "commit": commit(record)}
             values |= {"params": record["params_sha256"], "inputs": inputs}
             values |= {"started": record["started"], "wall": record["wall_s"]}
+            values["estimate"] = estimates.get((kind, instance))
         rows.append(Row(values, cells))
     columns = (
         Column("stage", "stage"),
@@ -69,6 +103,7 @@ def provenance(grid: Grid) -> Table:
         Column("inputs", "md5 of its inputs"),
         Column("started", "started"),
         Column("wall", "wall time, s", "number", 1),
+        Column("estimate", "estimated, s", "number", 1),
     )
     title = f"Provenance of every number. {captions.caption_mark(grid)}"
     return Table("provenance", title, columns, tuple(rows), captions.references(grid))
