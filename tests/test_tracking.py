@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 AWAY = "http://127.0.0.1:9"  # the discard port: refuses at once
 
 
+SETTINGS = "policy: {episodes: 64}\nonline: null\n"  # of a policy, as far as a record's work depends on them
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with its tables made; making them takes seconds."""
@@ -238,9 +241,9 @@ def about(root: Path) -> dict[str, Any]:
         "reports/reward/r.json": '{"heldout_accuracy": 0.5}',
         "sweeps/s/reports/curves/p.csv": "update,episode,kl\n0,64,1.0\n1,128,2.0\n",
         "sweeps/s/reports/runs/ppo-p.json": json.dumps(
-            {"run_id": "1234", "params_sha256": hashlib.sha256(b"p").hexdigest()}
+            {"run_id": "1234", "params_sha256": hashlib.sha256(SETTINGS.encode()).hexdigest(), "inputs": {}}
         ),
-        "sweeps/s/params/ppo/p.yaml": "p",
+        "sweeps/s/params/ppo/p.yaml": SETTINGS,
         "data/samples/z/samples.parquet": "zero",
         "sweeps/s/data/samples/e/samples.parquet": "cell",
     }
