@@ -1,11 +1,14 @@
-"""Win rates by majority of noisy votes, and bootstrap intervals.  Pure numpy."""
+"""Win rates by majority of noisy votes, bootstrap intervals, many tests at once, how much more data.  Pure numpy."""
 
+from math import ceil, inf, sqrt
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+Booleans = NDArray[np.bool_]
 
 
 class Interval(NamedTuple):
@@ -16,20 +19,40 @@ class Interval(NamedTuple):
     high: float
 
 
-def majority(judge_a: ArrayLike, judge_b: ArrayLike, tau: float, votes: int, seed: int) -> Floats:
+class Votes(NamedTuple):
+    """Single votes on pairs of responses, each pair shown in an order of its own to each voter."""
+
+    for_a: Booleans  # [votes, contexts] A was chosen
+    a_first: Booleans  # [votes, contexts] A was shown first
+    same: Booleans  # [contexts] equal scores: the same text, which no vote can tell apart
+
+
+def cast(judge_a: ArrayLike, judge_b: ArrayLike, tau: float, votes: int, seed: int, bias: float = 0.0) -> Votes:
+    """Noisy votes on each context's pair: A with probability σ((a − b ± bias)/τ).
+
+    `judge_a`, `judge_b`: `[contexts]` scores of the judge; τ = 0 is a judge without noise.  `bias`, in the unit of the
+    scores, is added to whatever is shown first; the order is drawn anew for each vote, so a bias costs agreement and
+    shows in who was first, but favours neither policy.  `seed` fixes the votes; swapping A and B gives the complement.
+    """
+    gap = np.asarray(judge_a, np.float64) - np.asarray(judge_b, np.float64)  # [contexts]
+    rng = np.random.default_rng(seed)
+    noise = rng.logistic(size=(votes, *gap.shape)) * tau  # σ(x/τ) = P(τ · logistic < x)
+    first = np.where(rng.random(noise.shape) < 0.5, 1.0, -1.0)  # +1: A is shown first
+    turn = np.where(gap < 0, -1, 1)  # both are symmetric: turned with the pair, so that A and B can be swapped
+    return Votes(gap + noise * turn + bias * first * turn > 0, first * turn > 0, gap == 0)
+
+
+def majority(judge_a: ArrayLike, judge_b: ArrayLike, tau: float, votes: int, seed: int, bias: float = 0.0) -> Floats:
     """Who wins each context by the majority of `votes` (odd): 1 = A, 0 = B, ½ = equal scores. [contexts]
 
     Paper 3.1: three labellers per pair, the majority wins.  Each vote is for A with probability σ((a − b)/τ),
     the labeller's choice rule for two options; equal scores mean the same text, which no vote can tell apart.
-    τ = 0 is a judge without noise.  `seed` fixes the votes; swapping A and B gives the complement.
+    τ = 0 is a judge without noise.  `seed` fixes the votes; swapping A and B gives the complement.  `bias`: see `cast`.
     """
     if votes % 2 == 0:
         raise ValueError(f"votes={votes}: must be odd")
-    gap = np.asarray(judge_a, np.float64) - np.asarray(judge_b, np.float64)  # [contexts]
-    noise = np.random.default_rng(seed).logistic(size=(votes, *gap.shape)) * tau  # σ(x/τ) = P(τ · logistic < x)
-    noise *= np.where(gap < 0, -1, 1)  # symmetric noise, turned with the pair, so that A and B can be swapped
-    for_a = (gap + noise > 0).sum(0)
-    return np.where(gap == 0, 0.5, (for_a > votes / 2).astype(np.float64))
+    found = cast(judge_a, judge_b, tau, votes, seed, bias)
+    return np.where(found.same, 0.5, (found.for_a.sum(0) > votes / 2).astype(np.float64))
 
 
 def bootstrap(values: ArrayLike, resamples: int = 2000, seed: int = 0, level: float = 0.95) -> Interval:
@@ -43,15 +66,146 @@ def bootstrap(values: ArrayLike, resamples: int = 2000, seed: int = 0, level: fl
     if table.size == 0:
         raise ValueError("bootstrap of no values")
     seeds, contexts = table.shape
-    rng = np.random.default_rng(seed)
-    seed_counts = _counts(rng.integers(seeds, size=(resamples, seeds)), seeds)  # [resamples, seeds]
-    context_counts = _counts(rng.integers(contexts, size=(resamples, contexts)), contexts)  # [resamples, contexts]
-    means = ((seed_counts @ table) * context_counts).sum(1) / table.size  # [resamples]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    draws = resample(seeds, contexts, resamples, seed)
+    low, high = np.quantile(draws.sums(table) / table.size, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(table.mean()), float(low), float(high))
+
+
+def bootstrap_ratio(
+    part: ArrayLike, whole: ArrayLike, resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """Σ `part` / Σ `whole` and its interval, both [contexts] or [seeds, contexts], resampled as in `bootstrap`.
+
+    For shares of things of which a context has few or none, such as the novel sentences of all sentences.
+    """
+    parts, wholes = (np.atleast_2d(np.asarray(values, np.float64)) for values in (part, whole))
+    if not wholes.sum() > 0:
+        raise ValueError("bootstrap_ratio of nothing: the whole is 0")
+    seeds, contexts = wholes.shape
+    draws = resample(seeds, contexts, resamples, seed)
+    sums = draws.sums(wholes)
+    shares = draws.sums(parts)[sums > 0] / sums[sums > 0]  # a small sample may draw no whole at all
+    low, high = np.quantile(shares, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(parts.sum() / wholes.sum()), float(low), float(high))
+
+
+class Draws(NamedTuple):
+    """How often each resample of the pigeonhole bootstrap holds each seed and each context."""
+
+    seeds: Floats  # [resamples, seeds]
+    contexts: Floats  # [resamples, contexts]
+
+    def sums(self, table: Floats) -> Floats:
+        """Sum over each resample of a table [seeds, contexts]. [resamples]"""
+        total: Floats = ((self.seeds @ table) * self.contexts).sum(1)
+        return total
+
+
+def resample(seeds: int, contexts: int, resamples: int, seed: int) -> Draws:
+    """`resamples` draws of seeds and, independently of them, of contexts, with replacement."""
+    rng = np.random.default_rng(seed)
+    seed_counts = _counts(rng.integers(seeds, size=(resamples, seeds)), seeds)
+    return Draws(seed_counts, _counts(rng.integers(contexts, size=(resamples, contexts)), contexts))
 
 
 def _counts(draws: NDArray[np.int64], size: int) -> Floats:
     """How often each of `size` items was drawn in each row. [resamples, size]"""
     rows = np.arange(len(draws))[:, None] * size
     return np.bincount((draws + rows).ravel(), minlength=len(draws) * size).reshape(len(draws), size).astype(np.float64)
+
+
+def p_value(interval: Interval, bound: float, level: float = 0.95) -> float:
+    """Two-sided p-value of "the true mean is `bound`", the interval taken as that of a normal mean.
+
+    Below 1 − level just where the bound is outside, for an interval that is symmetric about its mean; of another one
+    the half on the bound's side counts.  No width: 0 off the bound, 1 on it.
+    """
+    half = interval.mean - interval.low if bound < interval.mean else interval.high - interval.mean
+    if interval.mean == bound or half == 0:
+        return float(interval.mean == bound)
+    error = half / NormalDist().inv_cdf((1 + level) / 2)
+    return 2 * NormalDist().cdf(-abs(interval.mean - bound) / error)
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Holm's (1979) step-down p-values: reject those below α, and any false rejection has a chance below α. [tests]
+
+    The k-th smallest of m is multiplied by m − k + 1 and is never below one before it; the tests may depend on each
+    other in any way.
+    """
+    p = np.asarray(p_values, np.float64)
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+class Spread(NamedTuple):
+    """Mean of a table [seeds, contexts] and the variances that it is made of (two-way random effects)."""
+
+    mean: float
+    seeds: float  # between seeds; 0 where there is one seed
+    contexts: float  # between contexts
+    rest: float  # what is left; for one seed it is part of `contexts`
+
+    def error(self, seeds: int, contexts: int) -> float:
+        """Standard error of the mean of a table of that size."""
+        return sqrt(self.seeds / seeds + self.contexts / contexts + self.rest / (seeds * contexts))
+
+
+def spread(values: ArrayLike) -> Spread:
+    """The variance components of [contexts] or [seeds, contexts] by analysis of variance, none below 0."""
+    table = np.atleast_2d(np.asarray(values, np.float64))
+    seeds, contexts = table.shape
+    if contexts < 2:
+        raise ValueError(f"spread of {contexts} context(s): needs two or more")
+    if seeds == 1:
+        return Spread(float(table.mean()), 0.0, float(table.var(ddof=1)), 0.0)
+    rows, columns = table.mean(1), table.mean(0)
+    rest = float(((table - rows[:, None] - columns + table.mean()) ** 2).sum() / ((seeds - 1) * (contexts - 1)))
+    between_seeds = float(rows.var(ddof=1)) - rest / contexts
+    between_contexts = float(columns.var(ddof=1)) - rest / seeds
+    return Spread(float(table.mean()), max(between_seeds, 0.0), max(between_contexts, 0.0), rest)
+
+
+def contexts_needed(values: ArrayLike, bound: float, level: float = 0.95) -> int | None:
+    """How many contexts, with as many seeds as now, put `bound` outside the interval, if mean and variances stay.
+
+    `values` [contexts] or [seeds, contexts].  None: no number does, the seeds alone spread too far, or the mean is on
+    the bound.
+    """
+    seeds = len(np.atleast_2d(np.asarray(values)))
+    found = spread(values)
+    return _needed(found, bound, level, found.seeds / seeds, found.contexts + found.rest / seeds)
+
+
+def seeds_needed(values: ArrayLike, bound: float, level: float = 0.95) -> int | None:
+    """How many seeds, with as many contexts as now, put `bound` outside the interval; else as `contexts_needed`.
+
+    One seed says nothing of the spread between seeds: needs two or more.
+    """
+    seeds, contexts = np.atleast_2d(np.asarray(values)).shape
+    if seeds < 2:
+        raise ValueError("seeds_needed of one seed: needs two or more")
+    found = spread(values)
+    return _needed(found, bound, level, found.contexts / contexts, found.seeds + found.rest / contexts)
+
+
+def count_needed(interval: Interval, bound: float, count: int) -> int | None:
+    """How many of what `count` counts put `bound` outside the interval, if its width shrinks with 1/√count.
+
+    For an interval of which no table is at hand; None where the mean is on the bound.
+    """
+    half = interval.mean - interval.low if bound < interval.mean else interval.high - interval.mean
+    if interval.mean == bound:
+        return None
+    return max(ceil(count * (half / (interval.mean - bound)) ** 2), 1)
+
+
+def _needed(found: Spread, bound: float, level: float, fixed: float, shrinking: float) -> int | None:
+    """Smallest n with z² · (fixed + shrinking/n) ≤ (mean − bound)²."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    allowed = ((found.mean - bound) / z) ** 2 - fixed
+    n = shrinking / allowed if allowed > 0 else inf
+    return None if n == inf else max(ceil(n), 1)

@@ -1,0 +1,114 @@
+"""From pairwise votes to one scale: what the votes are worth, and Bradley–Terry ratings of all policies.
+
+The paper's protocol: 1024 contexts for each pair of policies, three labellers each, the majority wins (Tables 1, 5).
+Here a judge with noise votes in place of people: `statistics.cast` makes the votes, `statistics.majority` the wins.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from preflab.evaluate.statistics import Floats, Interval, Votes, bootstrap, resample
+
+
+class Match(NamedTuple):
+    """Two policies on the same contexts."""
+
+    a: str
+    b: str
+    wins: ArrayLike  # [contexts] or [seeds, contexts]: 1 = a wins, 0 = b does, ½ = a tie
+
+
+def agreement(votes: Votes) -> Interval:
+    """Share of contexts on which two votes agree, over all pairs of votes, and its interval over contexts.
+
+    Of contexts whose two texts differ; needs two or more votes.
+    """
+    count = len(votes.for_a)
+    if count < 2:
+        raise ValueError(f"agreement of {count} vote(s): needs two or more")
+    for_a = votes.for_a[:, ~votes.same].sum(0).astype(np.float64)  # [contexts]
+    against = count - for_a
+    return bootstrap((for_a * (for_a - 1) + against * (against - 1)) / (count * (count - 1)))
+
+
+def expected_agreement(judge_a: ArrayLike, judge_b: ArrayLike, tau: float, bias: float = 0.0) -> float:
+    """What `agreement` is on average for votes cast with these scores `[contexts]`, noise and bias.
+
+    The mean of p² + (1 − p)², p the chance of a vote for A over both orders; ½ for a judge that guesses.
+    """
+    gap = np.asarray(judge_a, np.float64) - np.asarray(judge_b, np.float64)
+    gap = gap[gap != 0]
+    for_a = (_preferred(gap + bias, tau) + _preferred(gap - bias, tau)) / 2
+    return float((for_a**2 + (1 - for_a) ** 2).mean())
+
+
+def first_share(votes: Votes) -> Interval:
+    """Share of votes for what was shown first, and its interval over contexts: ½ for a judge without position bias."""
+    return bootstrap((votes.for_a == votes.a_first)[:, ~votes.same].mean(0))
+
+
+def bradley_terry(
+    matches: Sequence[Match], resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> dict[str, Interval]:
+    """Rating of each policy in log-odds, their mean 0: P(a beats b) = σ(rating a − rating b) (Bradley & Terry 1952).
+
+    A tie is half a win for each.  Contexts count, seeds are averaged; both are resampled as in `bootstrap`, the same
+    draw for all matches, so all must have the same contexts, and the same seeds or one.  To each pair compared comes
+    half a win for each (Haldane 1955), or a policy that never loses would have no finite rating: two policies with w
+    wins in n contexts lie log((w + ½)/(n − w + ½)) apart.
+    """
+    names = list(dict.fromkeys(name for match in matches for name in (match.a, match.b)))
+    tables = [np.atleast_2d(np.asarray(match.wins, np.float64)) for match in matches]
+    seeds, contexts = max(len(table) for table in tables), tables[0].shape[1]
+    for match, table in zip(matches, tables, strict=True):
+        if table.shape[1] != contexts or len(table) not in (1, seeds):
+            expected = f"[{seeds} or 1 seeds, {contexts} contexts]"
+            raise ValueError(f"{match.a} against {match.b}: wins are {list(table.shape)}, expected {expected}")
+    draws = resample(seeds, contexts, resamples, seed)
+    wins = np.zeros((1 + resamples, len(names), len(names)))  # [the data itself and its resamples, winner, loser]
+    for match, table in zip(matches, tables, strict=True):
+        a, b = names.index(match.a), names.index(match.b)
+        whole = np.broadcast_to(table, (seeds, contexts))
+        won = np.concatenate([[whole.sum()], draws.sums(whole)]) / seeds
+        wins[:, a, b] += won + 0.5
+        wins[:, b, a] += contexts - won + 0.5
+    _require_connected(wins[0], names)
+    found = _fit(wins)
+    low, high = np.quantile(found[1:], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return {name: Interval(*map(float, ends)) for name, *ends in zip(names, found[0], low, high, strict=True)}
+
+
+def _fit(wins: Floats) -> Floats:
+    """Ratings `[tables, policies]` of the highest likelihood for `wins` [tables, winner, loser], by Newton's method.
+
+    A step is at most 1 long; the likelihood is concave, and the mean of the ratings stays 0.
+    """
+    games = wins + wins.swapaxes(1, 2)
+    ratings = np.zeros(wins.shape[:2])
+    for _ in range(100):
+        chance = _preferred(ratings[:, :, None] - ratings[:, None, :], 1.0)
+        slope = (wins - games * chance).sum(2)
+        if np.abs(slope).max() <= 1e-9 * games.max():
+            return ratings
+        weight = games * chance * (1 - chance)
+        curvature = weight.sum(2)[:, :, None] * np.eye(wins.shape[1]) - weight + 1.0  # + 1: makes the mean count
+        step = np.linalg.solve(curvature, slope[:, :, None])[:, :, 0]
+        ratings = ratings + step / np.maximum(np.abs(step).max(1, keepdims=True), 1.0)
+    raise ArithmeticError("Bradley–Terry ratings: no convergence in 100 steps")
+
+
+def _require_connected(wins: Floats, names: list[str]) -> None:
+    """Ratings of policies that no chain of matches joins have no common scale."""
+    reached = {0}
+    for _ in names:
+        reached |= {j for i in reached for j in range(len(names)) if wins[i, j] > 0}
+    if left := [name for i, name in enumerate(names) if i not in reached]:
+        raise ValueError(f"ratings: no chain of matches joins {names[0]} and {', '.join(left)}")
+
+
+def _preferred(gap: Floats, tau: float) -> Floats:
+    """σ(gap/τ); for τ = 0 the step from 0 to 1, ½ on it."""
+    return np.heaviside(gap, 0.5) if tau == 0 else (1 + np.tanh(gap / (2 * tau))) / 2
