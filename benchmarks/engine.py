@@ -22,6 +22,7 @@ def ppo_iteration(size: Size, device: "torch.device") -> Run:
 
     from preflab import models, optim, parallel, ppo, reward, rollout, scoring
     from preflab.config import Policy, PolicyStage, Runtime, Task
+    from preflab.layout import Layout
 
     reference, queries = _lm(size, device), tokens(size, size.batch, size.query).to(device)
     policy = models.Policy(copy.deepcopy(reference).requires_grad_(True))
@@ -31,9 +32,12 @@ def ppo_iteration(size: Size, device: "torch.device") -> Run:
     settings = Policy(
         episodes=size.batch, batch_size=size.batch, nminibatches=1, microbatch_size=None, epochs=PPO_EPOCHS,
         lr=1e-5, adam="tf", adam_eps=1e-5, gamma=1.0, lam=0.95, cliprange=0.2, cliprange_value=0.2, vf_coef=0.1,
-        whiten_rewards=True, kl_coef=0.15, adaptive_kl=None,
+        whiten_rewards=True, reward_sign=1, kl_sign=1, penalty="kl", kl_coef=0.15, adaptive_kl=None,
     )  # fmt: skip
-    task = Task("benchmark", size.query, None, None, size.response, TEMPERATURE, ".", size.response // 2, -1.0)
+    task = Task(
+        "benchmark", size.query, None, None, None, None, size.response, TEMPERATURE, ".", size.response // 2, -1.0
+    )
+    layout = Layout(size.vocab, 0, task.truncate_after)
     cfg = PolicyStage(task, settings, None, Runtime(torch.get_num_threads(), "auto"), 0)
     optimizer = optim.build(settings.adam, policy.parameters(), settings.lr, settings.adam_eps)
 
@@ -43,7 +47,7 @@ def ppo_iteration(size: Size, device: "torch.device") -> Run:
         uniform = parallel.share(rollout.random_numbers(size.batch, size.response, device, 0))
         ro = rollout.sample(policy.lm, batch, uniform, TEMPERATURE, size.vocab, policy.value_head)
         watch.lap("rollout")
-        scored = ppo.score(cfg, reference, scorer, lambda q, _: q.new_zeros(len(q)).float(), ro, 0, size.vocab)
+        scored = ppo.score(cfg, reference, scorer, lambda q, _: q.new_zeros(len(q)).float(), ro, batch, layout)
         episodes = ppo.Episodes(*map(parallel.gather, scored))
         watch.lap("scoring")
         ppo.optimise(cfg, policy, optimizer, episodes, settings.kl_coef, 0, size.vocab)

@@ -41,9 +41,10 @@ WORKS = [
 def classifier_labels() -> Run:
     """Score four responses a comparison with the default labeller and choose."""
     from preflab import classifier
+    from preflab.labellers._responses import OfResponses
 
     reviews = [texts(1, 120, seed, mood=seed % 2)[0] for seed in range(1000)]
-    return _labels(classifier.train(reviews, [seed % 2 for seed in range(1000)]))
+    return _labels(OfResponses(classifier.train(reviews, [seed % 2 for seed in range(1000)]).score))
 
 
 def vader_labels() -> Run:
@@ -55,10 +56,10 @@ def vader_labels() -> Run:
 
 def rouge() -> Run:
     """Mean ROUGE of `PAIRS` responses against references, 48 words each."""
-    from preflab.evaluate import metrics
+    from preflab.evaluate import rouge
 
     responses, references = texts(PAIRS, 48, 1), texts(PAIRS, 48, 2)
-    return _timed(lambda: metrics.rouge(responses, references))
+    return _timed(lambda: rouge.score(responses, references, rouge.Protocol("", None)))
 
 
 def bootstrap() -> Run:
@@ -88,7 +89,8 @@ def _labels(labeller: Any) -> Run:
     from preflab.comparisons import synthetic
 
     responses = texts(COMPARISONS * SAMPLES, 18, 0)
-    return _timed(lambda: synthetic.choose(synthetic.scores(labeller, responses, SAMPLES), TAU, "benchmark"))
+    samples = responses, responses  # queries are not read
+    return _timed(lambda: synthetic.choose(synthetic.scores(labeller, samples, SAMPLES), TAU, "benchmark"))
 
 
 def _timed(function: Callable[[], object]) -> Run:

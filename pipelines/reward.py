@@ -48,7 +48,7 @@ def run(
     ref = reference.load(cfg.runtime, cfg.task, args.queries, args.model)
     if cfg.known_reward:
         scorer = synthetic.load_calibration(args.comparisons).scorer
-        known = scoring.normalize_known(cfg, ref.lm, args.queries, ref.tokenizer, ref.queries, ref.pad_id, scorer)
+        known = scoring.normalize_known(cfg, ref.lm, args.queries, ref.tokenizer, ref.queries, ref.layout, scorer)
         if parallel.rank() == 0:
             scoring.save_known(args.out, args.model, known.gain, known.bias, scorer)
         return {"known_reward": 1, "gain": known.gain, "bias": known.bias}, []
@@ -59,14 +59,14 @@ def run(
             f"labels {cfg.initial.name} needs {cfg.initial.num}; raise comparisons.num"
         )
     training = reward.train(
-        ref.lm, labels[: cfg.initial.num], ref.queries, cfg.task, cfg.reward, ref.pad_id, cfg.seed, "reward"
+        ref.lm, labels[: cfg.initial.num], ref.queries, cfg.task, cfg.reward, ref.layout, cfg.seed, "reward"
     )
     for row in training.curve:
         record.metrics({k: v for k, v in row.items() if k != "step"}, step=int(row["step"]))
     if parallel.rank() == 0:
         reward.save(training.model, args.out, args.model)
     held_out = comparisons.read(args.comparisons / "heldout.parquet")
-    figures = reward.evaluate(training.model, held_out, ref.pad_id, ref.queries.device)
+    figures = reward.evaluate(training.model, held_out, ref.layout.pad_id, ref.queries.device)
     last = training.curve[-max(len(training.curve) // 5, 1) :]
     return {
         "heldout_accuracy": figures.accuracy,

@@ -18,8 +18,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A folder with a copy of the project's conf/."""
-    shutil.copytree(PROJECT / "conf", tmp_path / "conf")
+    """A folder with a copy of the project's conf/ and scripts."""
+    for name in ("conf", "pipelines"):
+        shutil.copytree(PROJECT / name, tmp_path / name)
     return tmp_path
 
 
@@ -50,7 +51,7 @@ def test_unknown_choice_has_a_did_you_mean(workspace: Path) -> None:
     error = error_of(command(workspace, "pipelines.grid", "quick"))
     assert "labels=60kk" in error
     assert "did you mean '60k'" in error
-    assert "20k, 5k, 60k, mock" in error
+    assert "500, 5k, 60k, mock" in error
     assert not (workspace / "cells.yaml").exists()
 
 

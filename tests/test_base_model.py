@@ -2,14 +2,8 @@
 
 import hashlib
 import json
-import os
 import re
-import subprocess
-import sys
-import threading
 import zipfile
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,7 +15,6 @@ from preflab.config import Model
 from preflab.errors import PreflabError
 
 PROJECT = Path(__file__).resolve().parents[1]
-COMMIT = "c" * 40
 
 
 def sha256(path: Path) -> str:
@@ -208,95 +201,76 @@ def test_model_inside_a_wheel(tmp_path: Path, llama: tuple[Path, Path], monkeypa
         base_model.build(cfg, tmp_path / "third")
 
 
-# --- hub -------------------------------------------------------------------------------------------------
-
-
-class Hub(BaseHTTPRequestHandler):
-    """What `snapshot_download` asks of the hub, for one repository `org/toy` whose only commit is COMMIT."""
-
-    folder: Path
-    asked: set[str]  # revisions
-
-    def do_GET(self) -> None:
-        name = self.path.split("?")[0].rsplit("/", 1)[-1]
-        if not self.path.startswith(("/api/models/org/toy", "/org/toy/resolve")):
-            return self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
-        revision = re.search(r"/(?:revision|resolve|tree)/([^/?]+)", self.path)
-        self.asked.add(revision[1] if revision else "")
-        if revision and revision[1] not in ("main", COMMIT):
-            return self.answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
-        if self.path.startswith("/api/"):
-            files = [
-                {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": file.name}
-                for file in self.folder.iterdir()
-            ]
-            about = files if "/tree/" in self.path else {"id": "org/toy", "sha": COMMIT}
-            return self.answer(200, json.dumps(about).encode(), {"Content-Type": "application/json"})
-        return self.answer(200, (self.folder / name).read_bytes(), {"ETag": f'"{name}"', "X-Repo-Commit": COMMIT})
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in (headers | {"Content-Length": str(len(body))}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def endpoint(folder: Path) -> Iterator[str]:
-    Hub.folder, Hub.asked = folder, set()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def stage(tmp_path: Path, path: str, endpoint: str) -> subprocess.CompletedProcess[str]:
-    """`python -m pipelines.model` with `source: hub`; huggingface_hub reads the address at its import."""
-    params = tmp_path / "toy.yaml"
-    params.write_text(f"model: {{name: toy, source: hub, path: '{path}'}}\n")
-    line = [sys.executable, "-m", "pipelines.model", str(params), "--out", str(tmp_path / "out")]
-    env = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
-    return subprocess.run(line, capture_output=True, text=True, check=False, env=env)
-
-
-@pytest.mark.parametrize("path", ["org/toy", f"org/toy@{COMMIT}"])
-def test_model_from_the_hub(tmp_path: Path, folder: Path, endpoint: str, path: str) -> None:
-    run = stage(tmp_path, path, endpoint)
-    assert run.returncode == 0, run.stderr
-    assert names(tmp_path / "out") == sorted(base_model.FILES)
-    for name in base_model.FILES:
-        assert sha256(tmp_path / "out" / name) == sha256(folder / name)
-    assert ("main" in Hub.asked) == (path == "org/toy")  # a pinned model never asks what the newest is
-
-
-def test_a_commit_that_the_hub_has_not(tmp_path: Path, endpoint: str) -> None:
-    run = stage(tmp_path, "org/toy@" + "d" * 40, endpoint)
-    assert run.returncode == 2
-    assert len(run.stderr.splitlines()) == 1, run.stderr
-    assert "model.path=org/toy@ddd" in run.stderr
-    assert not (tmp_path / "out").exists()
-
-
 def test_models_of_the_hub_are_pinned() -> None:
     with composer(PROJECT / "conf") as compose:
         models = [compose([f"model={path.stem}"])["model"] for path in (PROJECT / "conf" / "model").glob("*.yaml")]
-    hub = {model["name"]: model["path"] for model in models if model["source"] == "hub"}
-    assert set(hub) == {"gpt2", "gpt2-large"}
+    hub = {model["name"]: model["path"] for model in models if model["source"] == "hub" and model["name"] != "hub"}
+    assert set(hub) == {"gpt2", "gpt2-medium", "gpt2-large"}
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", path) for path in hub.values()), hub
 
 
-@pytest.mark.parametrize("reachable", [True, False])
-def test_model_that_the_hub_has_not(tmp_path: Path, endpoint: str, reachable: bool) -> None:
-    run = stage(tmp_path, "org/absent", endpoint if reachable else "http://127.0.0.1:9")
-    assert run.returncode == 2
-    assert len(run.stderr.splitlines()) == 1, run.stderr
-    assert "model.path=org/absent" in run.stderr
-    assert "model=tiny" in run.stderr
+# --- weights in parts, code of a repository ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """A model whose weights are in two files, as transformers saves large ones."""
+    import torch
+    from safetensors.torch import save_file
+
+    path = tmp_path / "parts"
+    path.mkdir()
+    for name in set(base_model.FILES) - {base_model.WEIGHTS}:
+        (path / name).write_text(json.dumps({"model_type": "gpt2"}))
+    files = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    for number, (tensor, file) in enumerate(files.items()):
+        save_file({tensor: torch.full((2, 3), float(number))}, path / file)
+    (path / base_model.INDEX).write_text(json.dumps({"metadata": {"total_size": 48}, "weight_map": files}))
+    return path
+
+
+def test_weights_in_parts_become_one_file(tmp_path: Path, parts: Path) -> None:
+    from safetensors.torch import load_file
+
+    for out in ("first", "second"):
+        base_model.build(Model("toy", "folder", path=str(parts)), tmp_path / out)
+    weights = load_file(tmp_path / "first" / base_model.WEIGHTS)
+    assert {name: tensor.tolist() for name, tensor in weights.items()} == {"a": [[0.0] * 3] * 2, "b": [[1.0] * 3] * 2}
+    pin = sha256(tmp_path / "first" / base_model.WEIGHTS)
+    assert pin == sha256(tmp_path / "second" / base_model.WEIGHTS)
+    base_model.build(Model("toy", "folder", path=str(parts), sha256=pin), tmp_path / "pinned")
+    with pytest.raises(PreflabError, match=f"found sha256 {pin}, expected 0000"):
+        base_model.build(Model("toy", "folder", path=str(parts), sha256="0" * 64), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("index", "reason"),
+    [
+        ({"weight_map": {"a": "model-00003-of-00003.safetensors"}}, r"model-00003-of-00003\.safetensors missing"),
+        ({"weight_map": {"a": "../../secret.safetensors"}}, "expected safetensors files beside it"),
+        ({"weight_map": {"a": "pytorch_model.bin"}}, "expected safetensors files beside it"),
+        ({"weights": {}}, "no index of weights"),
+        ([], "no index of weights"),
+    ],
+)
+def test_a_wrong_index_of_weights_is_refused(tmp_path: Path, parts: Path, index: object, reason: str) -> None:
+    (parts / base_model.INDEX).write_text(json.dumps(index))
+    with pytest.raises(PreflabError, match=reason):
+        base_model.build(Model("toy", "folder", path=str(parts)), tmp_path / "out")
+
+
+def test_a_model_that_needs_code_of_its_repository_is_refused(tmp_path: Path, parts: Path) -> None:
+    about = {"auto_map": {"AutoModelForCausalLM": "modeling_toy.ToyForCausalLM"}, "model_type": "toy"}
+    (parts / "config.json").write_text(json.dumps(about))
+    with pytest.raises(PreflabError, match="model_type 'toy' needs code of its repository"):
+        base_model.build(Model("toy", "folder", path=str(parts)), tmp_path / "out")
+    (parts / "config.json").write_text(json.dumps(about | {"model_type": "falcon"}))  # transformers has code for it
+    base_model.build(Model("toy", "folder", path=str(parts)), tmp_path / "out")
+
+
+def test_a_model_without_path_says_what_to_name() -> None:
+    for name in ("hub", "folder"):
+        with composer(PROJECT / "conf") as compose:
+            settings = compose([f"model={name}"])["model"]
+        with pytest.raises(PreflabError, match=r"model\.path is not set: name"):
+            config.parse("model", {"model": settings}, "conf")

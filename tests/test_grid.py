@@ -1,6 +1,7 @@
 """From conf/ to cells.yaml: names, sharing, staleness, and every cell of every grid."""
 
 import copy
+import itertools
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,10 +14,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preflab import cells, composed, config, grid, sweep
+from preflab import cells, composed, config, grid, kinds, sweep
 from preflab.compose import composer
 from preflab.errors import PreflabError
-from preflab.kinds import KINDS
+from preflab.kinds import KINDS, PUBLISHABLE, PUBLISHED
 
 PROJECT = Path(__file__).resolve().parents[1]
 GRIDS = cells.names(PROJECT)
@@ -153,7 +154,7 @@ PATHS = [  # of a setting, and the kinds that own it (everything below them diff
 def below(kinds: set[str]) -> set[str]:
     """The kinds themselves and all that read them."""
     found = set(kinds)
-    for kind, (_, upstream, _) in KINDS.items():
+    for kind, (_, upstream, *_) in KINDS.items():
         if found & set(upstream):
             found.add(kind)
     return found
@@ -189,9 +190,7 @@ def test_equal_settings_share_an_instance_and_different_ones_never_do(
             node[last] = value
         variants.append(variant)
     built = expand_settings(variants)
-    for kind in KINDS:
-        if kind == "pretrain":
-            continue
+    for kind in kinds.order(one_cell):
         # what the stage must depend on: the changes owned by it or by anything that it reads
         seen = {frozenset(n for n in change if kind in below(PATHS[n][2])) for change in changes}
         assert len(ids(built, kind)) == len(seen), kind
@@ -226,7 +225,7 @@ def test_answers_are_remembered_until_something_changes(root: Path, monkeypatch:
     with composed.remembered(root) as answers:  # another order of the same
         answers.compose(["seed=1", "collection=offline", "labels=5k", *QUICK["base"]])
     assert asked == []
-    replace(root / "conf" / "reward" / "paper.yaml", "lr: 1.77e-05", "lr: 2e-05")
+    replace(root / "conf" / "reward" / "paper.yaml", "1.77e-05}", "2e-05}")
     assert cells.as_data(cells.build(root, "quick")) != cells.as_data(built)
     assert len(asked) == 10
 
@@ -239,7 +238,7 @@ def test_settings_of_one_group_are_remembered_in_their_order(root: Path) -> None
 
 
 def test_there_are_the_grids_that_the_documents_name() -> None:
-    assert GRIDS == ["paper", "pretrain", "quick", "smoke", "smollm2"]
+    assert GRIDS == ["paper", "pretrain", "quick", "smoke", "smollm2", "tasks"]
 
 
 def test_text_is_read_alike_by_dvc_and_pyyaml(quick: grid.Grid) -> None:
@@ -266,7 +265,7 @@ def test_check_accepts_what_grid_wrote_and_writes_params(root: Path) -> None:
 
 
 def test_check_says_what_to_type(root: Path) -> None:
-    replace(root / "conf" / "reward" / "paper.yaml", "lr: 1.77e-05", "lr: 2e-05")
+    replace(root / "conf" / "reward" / "paper.yaml", "1.77e-05}", "2e-05}")
     with pytest.raises(PreflabError, match=r"in reward, ppo, evaluate; type `python -m pipelines.grid`"):
         cells.check(root)
     (root / "cells.yaml").unlink()
@@ -276,7 +275,7 @@ def test_check_says_what_to_type(root: Path) -> None:
 
 def test_a_changed_reward_lr_changes_exactly_reward_ppo_and_evaluate(root: Path, quick: grid.Grid) -> None:
     before = by_id(quick)
-    replace(root / "conf" / "reward" / "paper.yaml", "lr: 1.77e-05", "lr: 2e-05")
+    replace(root / "conf" / "reward" / "paper.yaml", "1.77e-05}", "2e-05}")
     after = by_id(cells.build(root, "quick"))
     assert before.keys() == after.keys()
     changed = {key for key in before if before[key].digest != after[key].digest}
@@ -304,7 +303,7 @@ def test_pretrain_replaces_model() -> None:
     [
         (
             "labels=6k",
-            r"labels=6k: no such choice in conf/labels/; did you mean '60k'\? choices: 20k, 5k, 60k, mock",
+            r"labels=6k: no such choice in conf/labels/; did you mean '60k'\? choices: 10k, ",
         ),
         ("policy.lrr=1", r"policy.lrr=1: no such setting in conf/; did you mean 'policy.lr'"),
         ("label=5k", r"label=5k: no such setting in conf/; did you mean 'labels'\?"),
@@ -386,3 +385,40 @@ def test_results_of_cells_that_left_the_grid_are_removed(root: Path, quick: grid
     assert cells.prune(root, quick) == [left]
     assert kept.exists()
     assert record.exists()
+
+
+def test_conf_takes_from_a_task_what_a_task_may_publish() -> None:
+    taken = set()
+    for group, source in itertools.product(("policy", "reward"), PUBLISHED):
+        text = (PROJECT / "conf" / group / f"{source}.yaml").read_text()
+        taken |= set(re.findall(r"task\.(\w+)\.(\w+)\.(\w+)", text))
+    wanted = {("paper", group, key) for group, keys in PUBLISHABLE.items() for key in keys}
+    assert {key[1:] for key in taken} == {key[1:] for key in wanted}
+    assert {source for source, *_ in taken} == set(PUBLISHED)
+
+
+TASKS = {  # paper_facts: paper and released code, style and summaries: lr, batch, β, target, label batch
+    ("sentiment", "paper"): (1.41e-05, 1024, 0.15, 10.0, 8),
+    ("sentiment", "released"): (1e-05, 512, 0.15, 6.0, 32),
+    ("descriptiveness", "paper"): (1.41e-05, 1024, 0.15, 6.0, 8),
+    ("mock", "paper"): (1.41e-05, 1024, 0.15, 8.0, 8),
+    ("tldr", "paper"): (7.07e-06, 512, 0.03, None, 32),
+    ("tldr", "released"): (2e-06, 32, 0.03, None, 16),
+    ("cnndm", "paper"): (7.07e-06, 512, 0.1, None, 32),
+    ("cnndm", "released"): (2e-06, 32, 0.01, None, 16),
+}
+
+
+@pytest.mark.parametrize(("task", "source"), TASKS)
+def test_paper_and_released_values_follow_the_task(task: str, source: str) -> None:
+    with composer(PROJECT / "conf") as compose:
+        settings = compose([f"task={task}", f"policy={source}", f"reward={source}"])
+    policy = kinds.owned(settings)["ppo"]["policy"]
+    target = policy["adaptive_kl"] and policy["adaptive_kl"]["target"]
+    found = policy["lr"], policy["batch_size"], policy["kl_coef"], target, settings["reward"]["batch_size"]
+    assert found == TASKS[task, source]
+
+
+def test_a_value_that_nothing_takes_from_a_task_is_an_error() -> None:
+    with composer(PROJECT / "conf") as compose, pytest.raises(PreflabError, match=r"task\.paper\.policy\.gamma: not a"):
+        grid.expand("x", [grid.Point(["+task.paper.policy.gamma=1"], {})], compose)

@@ -1,8 +1,9 @@
-"""Labellers: the two that are here, and a new one that is a single file."""
+"""Labellers: those that are here, a new one that is a single file, and any function by its dotted path."""
 
 import argparse
 import importlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,19 +14,26 @@ from test_stages import WORDS, corpus, model, prepare_settings, reviews  # noqa:
 from tiny_model import END, PAD, reward_settings, task
 
 from pipelines import reward as reward_pipeline
-from preflab import classifier, code, config, labellers, prepare, reference, reward, scoring
-from preflab.comparisons import build, synthetic
+from preflab import classifier, code, config, kinds, labellers, prepare, reference, reward, scoring
+from preflab.comparisons import agreement, build, synthetic
 from preflab.compose import composer
 from preflab.errors import PreflabError
 from preflab.evaluate import metrics
 
+LINES = [
+    f"labeller={name}"
+    for name in (
+        *("classifier", "concreteness", "exact", "flip", "pool", "summary", "summary_nocopy", "transformer", "vader"),
+    )
+]
 RUNTIME = config.Runtime(1, "fp32")
 FILMS = """
 import numpy as np
 
 class Films:
-    def score(self, texts):
-        return np.array([2.0 * text.split().count("film") - text.split().count("plot") for text in texts])
+    def score(self, queries, responses):
+        assert len(queries) == len(responses)
+        return np.array([2.0 * text.split().count("film") - text.split().count("plot") for text in responses])
 
 def load(queries):
     assert (queries / "train.parquet").exists()
@@ -49,6 +57,21 @@ def another(tmp_path, monkeypatch):
     return "films"
 
 
+@pytest.fixture
+def function(tmp_path, monkeypatch):
+    """A function that writes a user's module to a project's src/ and gives the dotted path of `score` in there."""
+    (tmp_path / "src").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "src"))
+
+    def write(text: str, name: str = "score") -> str:
+        module = f"users_{len(list((tmp_path / 'src').iterdir()))}_{tmp_path.name}"
+        (tmp_path / "src" / f"{module}.py").write_text(text + "\n")
+        importlib.invalidate_caches()
+        return f"{module}.{name}"
+
+    return write
+
+
 @pytest.fixture(scope="module")
 def queries(tmp_path_factory, model):  # noqa: F811
     """A folder of the stage prepare, with its two classifiers."""
@@ -58,16 +81,19 @@ def queries(tmp_path_factory, model):  # noqa: F811
 
 
 def settings(scorer: str, agreement: float | None) -> config.ComparisonsStage:
-    labeller = config.Labeller("shown", scorer, agreement)
+    labeller = config.Labeller("shown", scorer, "judge", agreement)
     return config.ComparisonsStage(task(), labeller, config.Comparisons(24, 64, 64, 200, 1), RUNTIME)
 
 
 def test_names_are_the_modules():
-    assert {"classifier", "vader"} <= set(labellers.names())
+    assert {"classifier", "concreteness", "summary", "summary_nocopy", "transformer", "vader"} <= set(labellers.names())
+    assert not [name for name in labellers.names() if name.startswith("_")]  # what modules share is no choice
 
 
 def test_an_unknown_scorer_is_named_with_the_nearest(tmp_path):
-    with pytest.raises(PreflabError, match=r"scorer=vadr: .*did you mean 'vader'\? choices: classifier, vader"):
+    with pytest.raises(
+        PreflabError, match=r"scorer=vadr: .*did you mean 'vader'\? choices: accuracy, .* or a function"
+    ):
         labellers.load("vadr", tmp_path)
     with (
         composer(workspace.PROJECT / "conf") as compose,
@@ -78,36 +104,70 @@ def test_an_unknown_scorer_is_named_with_the_nearest(tmp_path):
 
 def stage_of(composed: dict[str, object]) -> dict[str, object]:
     """The settings of the stage comparisons in a whole configuration."""
-    return {key: composed[key] for key in ("task", "labeller", "comparisons", "runtime")}
+    return kinds.owned(composed)["comparisons"]
 
 
 def test_labellers_of_conf():
     with composer(workspace.PROJECT / "conf") as compose:
         found = {
-            line: tuple(compose([line])["labeller"].values())
-            for line in ("labeller=classifier", "labeller=exact", "labeller=vader", "labeller.scorer=vader")
+            line: tuple(stage_of(compose([line]))["labeller"].values()) for line in (*LINES, "labeller.scorer=vader")
         }
+        for line in LINES:
+            config.parse("comparisons", stage_of(compose([line])), "conf")  # and every check passes
+        pool = found.pop("labeller=pool")
+    assert {f"labeller={path.stem}" for path in (workspace.PROJECT / "conf/labeller").glob("*.yaml")} == set(LINES)
     assert found == {
-        "labeller=classifier": ("classifier", "classifier", 0.42),
-        "labeller=exact": ("exact", "classifier", None),
-        "labeller=vader": ("vader", "vader", 0.42),
-        "labeller.scorer=vader": ("vader", "vader", 0.42),  # the name in tables follows
+        "labeller=classifier": ("classifier", "classifier", "judge", 0.42, 0.0, []),
+        "labeller=concreteness": ("concreteness", "concreteness", "sensorimotor", 0.42, 0.0, []),
+        "labeller=exact": ("exact", "classifier", "judge", None, 0.0, []),
+        "labeller=flip": ("flip", "classifier", "judge", None, 0.39, []),
+        "labeller=summary": ("summary", "summary", "accuracy", 0.46, 0.0, []),
+        "labeller=summary_nocopy": ("summary_nocopy", "summary_nocopy", "accuracy", 0.46, 0.0, []),
+        "labeller=transformer": ("transformer", "transformer", "judge", 0.42, 0.0, []),
+        "labeller=vader": ("vader", "vader", "judge", 0.42, 0.0, []),
+        "labeller.scorer=vader": ("vader", "vader", "judge", 0.42, 0.0, []),  # the name in tables follows
     }
+    assert pool[:5] == ("pool", "classifier", "judge", 0.42, 0.0)
+    assert len(pool[5]) == agreement.TIMES  # a question can be put to so many different ones
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"agreement": 0.25}, r"labeller\.agreement=0\.25: must lie between"),
+        ({"flip_rate": 0.75}, r"labeller\.flip_rate=0\.75: must be at least 0 and below 0\.75"),
+        ({"flip_rate": -0.1}, r"labeller\.flip_rate=-0\.1"),
+        ({"pool": [{"name": "a", "weights": {"vader": 1}}]}, r"labeller\.pool: the names are \['a'\]; give it two"),
+        ({"pool": [{"name": "a", "weights": {"vader": 1}}] * 2}, r"labeller\.pool: the names are \['a', 'a'\]"),
+        ({"pool": [{"name": n, "weights": {"vadr": 1}} for n in "ab"]}, r"scorer=vadr: .*did you mean 'vader'"),
+        ({"pool": [{"name": n, "weights": {}} for n in "ab"]}, r"labeller\.pool\[0\]\.weights=\{\}: .*; .*pool\[1\]"),
+        ({"pool": [{"name": n, "weights": {"vader": 1}, "noise": -1} for n in "ab"]}, r"pool\[0\]\.noise=-1\.0"),
+        ({"pool": [{"nam": "a"}]}, r"labeller\.pool\[0\]\.nam: no such setting; did you mean 'name'\?"),
+        ({"pool": [{"name": "a"}]}, r"labeller\.pool\[0\]\.weights: .* missing mandatory value"),
+        ({"pool": [3]}, r"conf: labeller\.pool\[0\]: "),
+    ],
+)
+def test_wrong_noise_is_named(changes, problem):
+    with composer(workspace.PROJECT / "conf") as compose:
+        stage = stage_of(compose([]))
+    stage["labeller"] = stage["labeller"] | changes
+    with pytest.raises(PreflabError, match=problem):
+        config.parse("comparisons", stage, "conf")
 
 
 def test_classifier_is_the_one_that_prepare_trained_for_the_labeller(queries):
     texts = ["we saw the good film .", "it the bad plot ."]
     expected = classifier.load(queries / "classifiers", "labeller").score(texts)
-    assert labellers.load("classifier", queries).score(texts).tolist() == expected.tolist()
+    assert labellers.load("classifier", queries).score(["", "bad"], texts).tolist() == expected.tolist()
     assert expected.tolist() != classifier.load(queries / "classifiers", "judge").score(texts).tolist()
 
 
 def test_vader_by_hand(tmp_path):
-    got = labellers.load("vader", tmp_path).score(["good film .", "bad film .", "film .", ""])
+    got = labellers.load("vader", tmp_path).score(["it is bad ."] * 4, ["good film .", "bad film .", "film .", ""])
     lexicon = np.array([1.9, -2.5, 0.0, 0.0])  # its entries for good and bad
     assert got == pytest.approx(lexicon / np.sqrt(lexicon**2 + 15), abs=5e-5)  # rounded to 4 digits
     assert (got == metrics.vader(["good film .", "bad film .", "film .", ""])).all()  # the judge is the same code
-    assert labellers.load("vader", tmp_path).score([]).shape == (0,)
+    assert labellers.load("vader", tmp_path).score([], []).shape == (0,)
 
 
 def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries, model, another):  # noqa: F811
@@ -117,7 +177,8 @@ def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries
     rows = pq.read_table(out / "train.parquet").to_pylist()
     scores = np.array([[films(text_of(sample)) for sample in row["samples"]] for row in rows])
     assert all(row[r["best"]] == row.max() for row, r in zip(scores, rows, strict=True))
-    other = labellers.load("classifier", queries).score([text_of(s) for r in rows for s in r["samples"]]).reshape(-1, 4)
+    texts = [text_of(s) for r in rows for s in r["samples"]]
+    other = labellers.load("classifier", queries).score(texts, texts).reshape(-1, 4)
     assert any(row[r["best"]] < row.max() for row, r in zip(other, rows, strict=True))
     assert {row["labeller"] for row in rows} == {"shown"}
 
@@ -129,7 +190,7 @@ def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries
 
     ref = reference.load(RUNTIME, task(), queries, model)
     response = torch.tensor([[4, 4, 5, 6, END, PAD], [5, 5, 5, 7, END, PAD]])  # film film plot we . and three plots
-    true = scoring.true_score(queries, ref.tokenizer, calibration, ref.pad_id)(response, response)
+    true = scoring.true_score(queries, ref.tokenizer, calibration, PAD)(response, response)
     mean, std = calibration.mean, calibration.std
     assert true.tolist() == pytest.approx([(3 - mean) / std, (-3 - mean) / std])
 
@@ -137,14 +198,14 @@ def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries
     paths = {"queries": queries, "model": model, "comparisons": out, "out": tmp_path / "reward"}
     found, _ = reward_pipeline.run(cfg, argparse.Namespace(**paths), None)  # records no curve: nothing is trained
     assert json.loads((tmp_path / "reward" / "reward.json").read_text())["scorer"] == another
-    again = scoring.load(tmp_path / "reward", model, ref.lm, queries, ref.tokenizer, ref.pad_id)
+    again = scoring.load(tmp_path / "reward", model, ref.lm, queries, ref.tokenizer, PAD)
     expected = [found["gain"] * 3 + found["bias"], found["gain"] * -3 + found["bias"]]
     assert again(response, response).tolist() == pytest.approx(expected)
 
     def by_hand(_queries: torch.Tensor, responses: torch.Tensor) -> torch.Tensor:
         return torch.tensor([films(text_of(tokens)) for tokens in responses.tolist()])
 
-    raw = reward.reference_scores(by_hand, ref.lm, ref.queries, task(), cfg.reward, ref.pad_id, cfg.seed, "known")
+    raw = reward.reference_scores(by_hand, ref.lm, ref.queries, task(), cfg.reward, ref.layout, cfg.seed, "known")
     assert (found["gain"], found["bias"]) == pytest.approx(
         (1 / raw.std(correction=0).item(), -(raw.mean() / raw.std(correction=0)).item())
     )
@@ -168,27 +229,130 @@ def test_vader_labels_are_as_noisy_as_asked_although_many_scores_tie(tmp_path, q
         build.run(settings("vader", 0.99), queries, model, tmp_path)
 
 
-class Constant:
-    """A labeller that finds every text worth `value`."""
-
-    def __init__(self, value: float) -> None:
-        self.value = value
-
-    def score(self, texts: list[str]) -> np.ndarray:
-        return np.full(len(texts), self.value)
+def test_a_labeller_without_an_opinion_is_an_error(tmp_path, queries, model, function):  # noqa: F811
+    scorer = function("def score(queries, responses):\n    return [0.1] * len(queries)")  # their std is not 0 but 1e-17
+    with pytest.raises(PreflabError, match=rf"labeller\.scorer={scorer}: all 256 scores of reference samples are 0\.1"):
+        build.run(settings(scorer, None), queries, model, tmp_path / "out")
+    with pytest.raises(PreflabError, match=r"labeller\.scorer=odd: 12 of 12 .* not finite"):
+        synthetic.check(np.full((3, 4), np.nan), "odd")
 
 
-@pytest.mark.parametrize("agreement", [0.42, None])
-def test_a_labeller_without_an_opinion_is_an_error(agreement):
-    texts = ["film"] * 12  # the std of twelve times 0.1 is not 0 but 1e-17
-    for value, problem in ((0.1, "all 12 scores of reference samples are 0.1"), (np.nan, "12 of 12 .* not finite")):
-        with pytest.raises(PreflabError, match=rf"labeller\.scorer=odd: {problem}"):
-            build.calibrate("odd", agreement, Constant(value), Constant(0.0), texts, "odd")
+@pytest.mark.parametrize("script", ["comparisons", "reward", "ppo", "evaluate"])
+def test_who_loads_a_labeller_depends_on_all_that_labellers_import(script):
+    used = {file.relative_to(workspace.PROJECT / "src/preflab") for file in code.modules(workspace.PROJECT, script)}
+    own = {Path("labellers", f"{name}.py") for name in (*labellers.names(), "__init__", "_function", "_responses")}
+    assert own <= used
+    assert {Path(f"{name}.py") for name in ("classifier", "sentiment_transformer", "words")} <= used
+    assert not used & {Path("fetch.py"), Path("prepare.py")}  # what they bring is pinned, or an input
 
 
-def test_a_stage_of_comparisons_is_stale_when_a_labeller_or_what_it_imports_changes():
-    """The others follow: whatever changes a score changes `labeller.json`, which they read."""
-    found = code.modules(workspace.PROJECT, "comparisons")
-    package = workspace.PROJECT / "src" / "preflab"
-    assert {package / "labellers" / f"{name}.py" for name in labellers.names()} <= found
-    assert package / "classifier.py" in found
+ECHO = """
+def score(queries, responses):
+    return [sum(word in q.split() for word in r.split()) for q, r in zip(queries, responses, strict=True)]
+"""
+
+
+def test_a_function_by_dotted_path_labels_by_query_and_response(tmp_path, queries, model, function):  # noqa: F811
+    scorer = function(ECHO)
+    assert labellers.problem(scorer) is None
+    got = labellers.load(scorer, queries).score(["a b", "c"], ["b a a x", "b"])
+    assert got.tolist() == [3.0, 0.0]
+    assert got.dtype == np.float64
+    build.run(settings(scorer, None), queries, model, tmp_path / "out")
+    rows = pq.read_table(tmp_path / "out" / "train.parquet").to_pylist()
+    for row in rows:
+        asked = text_of(row["query"]).split()
+        counts = [sum(word in asked for word in text_of(sample).split()) for sample in row["samples"]]
+        assert counts[row["best"]] == max(counts)
+    assert synthetic.load_calibration(tmp_path / "out").scorer == scorer
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "problem"),
+    [
+        (
+            "import no_such_package",
+            "score",
+            r"ModuleNotFoundError: No module named 'no_such_package' \(users.*, line 1\)",
+        ),
+        ("score = (", "score", r"cannot be imported: SyntaxError"),
+        ("1 / 0", "score", r"ZeroDivisionError: division by zero \(users_.*\.py, line 1\); mend the module"),
+        ("import sys\nsys.exit(3)", "score", r"cannot be imported: SystemExit: 3"),
+        ("def scores(queries, responses): ...", "score", r"no score in the module .*did you mean 'scores'\?"),
+        ("score = 3", "score", r"is of type int, expected a function"),
+        ("def score(texts): ...", "score", r"cannot be called as score\(queries, responses\): too many positional"),
+        ("def score(queries, responses, more): ...", "score", r"missing a required argument: 'more'"),
+        ("", "not-a-name", r"not a dotted path; expected package\.module\.function"),
+    ],
+)
+def test_a_function_that_cannot_be_loaded_is_an_error_of_the_settings(function, tmp_path, text, name, problem):
+    scorer = function(text, name)
+    with composer(workspace.PROJECT / "conf") as compose:
+        stage = stage_of(compose([f"labeller.scorer='{scorer}'"]))
+    with pytest.raises(PreflabError, match=rf"conf: labeller\.scorer={scorer}: .*{problem}"):
+        config.parse("comparisons", stage, "conf")
+    with pytest.raises(PreflabError, match=problem):
+        labellers.load(scorer, tmp_path)
+
+
+def test_a_module_that_is_not_there_says_where_to_put_it():
+    for scorer in ("no_such_users_module.score", "json.no_such_part.score"):
+        module = scorer.removesuffix(".score")
+        assert f"there is no module {module}; put it into the project's src/" in str(labellers.problem(scorer))
+
+
+def test_a_function_of_the_project_lies_in_src(function, tmp_path, monkeypatch):
+    scorer = function(ECHO)
+    monkeypatch.chdir(tmp_path)
+    assert labellers.problem(scorer) is None
+    monkeypatch.chdir(tmp_path / "src")  # as if src/ were the project: the module is beside conf/
+    assert f"{scorer.split('.')[0]}.py is outside src/" in str(labellers.problem(scorer))
+    assert labellers.problem("textwrap.fill") is None  # an installed module may lie anywhere
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("1.0", r"gave scores of shape \(\) for 2 responses, expected \(2,\)"),
+        ("[1.0]", r"gave scores of shape \(1,\) for 2 responses"),
+        ("[[1.0, 2.0]]", r"gave scores of shape \(1, 2\)"),
+        ("[[1.0], [1.0, 2.0]]", r"gave list that is no list of numbers"),
+        ("['good', 'bad']", r"gave list that is no list of numbers"),
+        ("dict(zip(queries, responses))", r"gave dict that is no list of numbers"),
+        ("[1.0, float('inf')]", r"gave inf for response 1 of 2, 'b' \(1 are not finite\)"),
+        ("[None, None]", r"gave nan for response 0 of 2, 'a' \(2 are not finite\)"),
+    ],
+)
+def test_a_function_must_give_a_finite_number_for_each_response(function, tmp_path, given, problem):
+    scorer = function(f"def score(queries, responses):\n    return {given}")
+    with pytest.raises(PreflabError, match=rf"labeller\.scorer={scorer}: {problem}"):
+        labellers.load(scorer, tmp_path).score(["x", "y"], ["a", "b"])
+
+
+def test_what_lies_beside_preflab_belongs_to_the_stages_that_load_a_labeller(tmp_path):
+    texts = {
+        "pipelines/a.py": "from preflab import labellers\n",
+        "pipelines/b.py": "from preflab import one\n",
+        "src/preflab/labellers/__init__.py": "",
+        "src/preflab/one.py": "",
+        "src/preflab/config.py": "",
+        "src/hydra_plugins/launcher.py": "",
+        "src/preflab.egg-info/x.txt": "",
+        "src/mine.py": "",
+        "src/pack/config.py": "",  # a name of ours
+        "src/pack/__init__.py": "import preflab.one",
+    }
+    for path, text in texts.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    ours = ["src/preflab/labellers/__init__.py", "src/preflab/one.py"]
+    found = code.digests(tmp_path, "a")
+    assert list(found) == sorted(["src/mine.py", "src/pack/__init__.py", "src/pack/config.py", *ours])
+    assert list(code.digests(tmp_path, "b")) == ["src/preflab/one.py"]
+    code._imported.cache_clear()
+    (tmp_path / "src/mine.py").write_text("changed = True")
+    assert {path for path, md5 in code.digests(tmp_path, "a").items() if md5 != found[path]} == {"src/mine.py"}
+    code._imported.cache_clear()
+    (tmp_path / "src/mine.py").write_text("changed = (")
+    with pytest.raises(PreflabError, match=r"src/mine\.py: line 1: '\(' was never closed; mend it"):
+        code.digests(tmp_path, "a")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_model import END, PAD, VOCABULARY, gpt2, policy_stage
+from tiny_model import LAYOUT, VOCABULARY, gpt2, policy_stage
 
 from preflab import models, ppo
 from preflab.config import AdaptiveKL
@@ -38,7 +38,7 @@ def train(
         "save_state": lambda: ({}, {}),
         "load_state": lambda _tensors, _state: None,
     } | (hooks or {})
-    return ppo.train(stage, lm, policy, queries, END, PAD, ppo.Hooks(**parts), folder)
+    return ppo.train(stage, lm, policy, queries, LAYOUT._replace(truncate_after=0), ppo.Hooks(**parts), folder)
 
 
 @pytest.fixture(scope="module")

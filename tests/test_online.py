@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from test_reward import comparisons
-from tiny_model import END, PAD, VOCABULARY, gpt2, policy_stage, reward_settings
+from tiny_model import END, LAYOUT, PAD, VOCABULARY, gpt2, policy_stage, reward_settings
 
 from preflab import models, online, reward
 from preflab.comparisons import synthetic
@@ -31,18 +31,25 @@ def test_the_papers_retraining_points():
 
 def online_settings(**changes: object) -> Online:
     """24 labels, the first 8 of them from the stage reward; one retraining."""
-    base = {"num_train": 24, "num_initial": 8, "retrainings": 1, "validation_share": 0.0, "max_rounds": 200}
+    base = {
+        "num_train": 24,
+        "num_initial": 8,
+        "retrainings": 1,
+        "retrain_from": "reference",
+        "validation_share": 0.0,
+        "max_rounds": 200,
+    }
     return Online(**(base | changes), reward=reward_settings())  # type: ignore[arg-type]
 
 
 def collector(stage, settings: Online) -> online.Collector:
     lm = gpt2().requires_grad_(False)
     queries = models.left_pad(torch.tensor([c.query for c in comparisons(32)]), PAD)
-    calibration = synthetic.Calibration("test", 0.5, 0.42, 0.5, 0.42, 0.0, 1.0, "classifier")
+    calibration = synthetic.Calibration("test", 0.5, 0.42, 0.5, 0.42, 0.0, 1.0, "classifier", "judge")
     model = reward.initial(lm, 1)
     return online.Collector(
         stage, settings, lm, queries, comparisons(settings.num_initial), model,
-        lambda responses: (responses == 7).sum(1).double().numpy(), calibration, END, PAD,
+        lambda _, samples: {"classifier": (samples == 7).sum(2).double().numpy()}, calibration, LAYOUT,
     )  # fmt: skip
 
 
@@ -86,10 +93,24 @@ def test_all_reward_models_of_a_run_begin_with_the_head_of_the_stage_reward():
     assert not torch.equal(other, heads[0])
 
 
+@pytest.mark.parametrize("start", ["reference", "policy"])
+def test_retrainings_start_where_they_are_told_to(start):
+    settings = online_settings(retrain_from=start)
+    settings.reward.lr = 0.0
+    collected = collector(policy_stage(episodes=160, batch_size=16), settings)
+    policy = models.Policy(gpt2(seed=1))
+    for update in range(10):
+        collected.before_update(update, policy)
+    assert collected.trained == 1
+    lm = {"reference": collected.reference, "policy": policy.lm}[start]
+    assert torch.equal(collected.model.trunk.wte.weight, lm.transformer.wte.weight)
+    assert not torch.equal(collected.reference.transformer.wte.weight, policy.lm.transformer.wte.weight)
+
+
 @pytest.mark.parametrize("rounds", [2, 3])
 def test_sampling_is_given_up_after_the_rounds_that_were_set(rounds):
     collected = collector(policy_stage(episodes=160, batch_size=16), online_settings(max_rounds=rounds))
-    collected.end_id = VOCABULARY + 5  # a token that no response has
+    collected.layout = LAYOUT._replace(end_id=VOCABULARY + 5)  # a token that no response has
     with pytest.raises(PreflabError, match=f"after {rounds} rounds .* raise comparisons.max_rounds"):
         collected.before_update(5, models.Policy(gpt2(seed=1)))
 

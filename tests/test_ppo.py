@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny_model import END, PAD, gpt2, policy_stage
+from tiny_model import END, LAYOUT, PAD, gpt2, policy_stage
 
 from preflab import ppo, rollout
 from preflab.config import AdaptiveKL
@@ -92,6 +92,36 @@ def test_kl_controller_over_several_steps():
     assert beta == pytest.approx(0.15 * 1.01024 * 1.00512 * 0.98976, rel=1e-12)
 
 
+def test_entropy_bonus_is_steered_to_its_target():
+    # the target 30 and entropies 24, 36: 20 % too few raise β as a KL 20 % too high does, 20 % too many lower it
+    stage = policy_stage(penalty="entropy", adaptive_kl=AdaptiveKL(30.0, 100.0)).policy
+    for entropy, error in ((24.0, 0.2), (31.5, -0.05), (36.0, -0.2)):
+        held = ppo.steered(stage, 3.0, entropy)
+        assert ppo.next_kl_coef(0.5, held, 10, stage.adaptive_kl) == pytest.approx(0.5 * (1 + error * 0.1))
+    assert ppo.steered(policy_stage().policy, 3.0, 24.0) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "score", "penalty"),
+    [
+        ({}, 1, "kl"), ({"reward_sign": -1}, -1, "kl"), ({"kl_sign": -1}, 1, "minus kl"),
+        ({"reward_sign": -1, "kl_sign": -1}, -1, "minus kl"), ({"penalty": "entropy"}, 1, "entropy"),
+    ],
+)  # fmt: skip
+def test_what_a_policy_is_rewarded_for(changes, score, penalty, monkeypatch):
+    seen = []
+    monkeypatch.setattr(ppo, "step", lambda *args: seen.append(args[4]) or torch.zeros(5))
+    generator = torch.Generator().manual_seed(0)
+    logprobs, reference = -torch.rand(4, 3, generator=generator), -torch.rand(4, 3, generator=generator)
+    other, scores = torch.zeros(4, 3), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    episodes = ppo.Episodes(other, logprobs, reference, other, other, scores, scores, scores)
+    ppo.optimise(policy_stage(batch_size=4, **changes), None, None, episodes, 0.5, 0, PAD)
+    per_token = {"kl": reference - logprobs, "minus kl": logprobs - reference, "entropy": -logprobs}[penalty]
+    expected = 0.5 * per_token
+    expected[:, -1] += score * scores
+    torch.testing.assert_close(seen[0], expected)
+
+
 def test_fixed_kl_control_never_moves():
     assert ppo.next_kl_coef(0.03, 100.0, 512, None) == 0.03
 
@@ -108,7 +138,8 @@ def test_missing_end_token_replaces_the_score_by_the_penalty():
     lm = gpt2()
     tokens = torch.cat([torch.zeros(2, 6, dtype=torch.long), responses], 1)
     empty = torch.zeros(2, 8)
-    episodes = ppo.score(stage, lm, score, score, rollout.Rollout(tokens, responses, empty, empty, empty), END, PAD)
+    ro = rollout.Rollout(tokens, responses, empty, empty, empty)
+    episodes = ppo.score(stage, lm, score, score, ro, tokens[:, :6], LAYOUT)
     torch.testing.assert_close(episodes.score, torch.tensor([0.7, -1.0]))
     torch.testing.assert_close(episodes.true_reward, torch.tensor([0.7, 0.9]))
     assert episodes.ended.tolist() == [True, False]

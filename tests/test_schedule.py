@@ -220,7 +220,7 @@ def test_a_sweep_outside_the_grid_runs_beside_it(built: Path, tmp_path: Path) ->
 def test_the_plan_says_why(built: Path, tmp_path: Path) -> None:
     root = workspace.copy(built, tmp_path / "w")
     file = root / "conf" / "reward" / "paper.yaml"
-    file.write_text(file.read_text().replace("lr: 1.77e-05", "lr: 2.5e-05"))
+    file.write_text(file.read_text().replace("1.77e-05}", "2.5e-05}"))
     refused = python(root, "pipelines.sweep", "-m", "labels=5k", "+plan=true", check=False)
     assert refused.returncode == 2
     assert "type `python -m pipelines.grid`" in refused.stderr
@@ -228,11 +228,11 @@ def test_the_plan_says_why(built: Path, tmp_path: Path) -> None:
     assert "error: cells.yaml: differs from what conf/ gives" in repro.stderr
 
     python(root, "pipelines.grid")
-    (root / "src" / "preflab" / "evaluate" / "__init__.py").write_text("# another stub\n")
+    (root / "src" / "preflab" / "evaluate" / "responses.py").write_text("# another stub\n")
     planned = python(root, "pipelines.sweep", "-m", "labels=5k", "+plan=true").stdout
     assert "run      reward@sentiment-5k-1: reward.lr: 1.77e-05 → 2.5e-05 (about 0.1 s)\n" in planned
     assert "run      ppo@sentiment-5k-offline-1: after reward@sentiment-5k-1 (about 0.1 s)\n" in planned
-    assert "zero_shot@sentiment-zero-shot: code changed: src/preflab/evaluate/__init__.py (about 0.1 s)\n" in planned
+    assert "zero_shot@sentiment-zero-shot: code changed: src/preflab/evaluate/responses.py (about 0.1 s)\n" in planned
     assert "\ntime: about " in planned
     assert "cached   comparisons@sentiment-tiny" in planned
     assert executions(root) == dict.fromkeys(GRID_STAGES, 1)

@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from test_prepare import wheel
-from tiny_model import END, VOCABULARY, gpt2, task
+from tiny_model import END, LAYOUT, VOCABULARY, gpt2, task
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from preflab import config, corpora, prepare, pretrain, reference
+from preflab import classifier, config, corpora, kinds, labellers, prepare, pretrain, reference
 from preflab.comparisons import build
+from preflab.compose import composer
 from preflab.errors import PreflabError
-from preflab.evaluate import policy
+from preflab.evaluate import policy, responses
 
 ROOT = Path(__file__).parents[1]
 WORDS = ["<|endoftext|>", "good", "bad", ".", "film", "plot", "we", "saw", "it", "the", "thing"]
@@ -75,18 +76,16 @@ def test_query_and_response_must_fit_into_the_context(tmp_path, model):
     long = task(response_length=CONTEXT - 5)  # and six tokens of query: one too many
     with pytest.raises(PreflabError, match=rf"task\.query_length=6, task\.response_length={CONTEXT - 5}: .*shorten"):
         reference.load(config.Runtime(1, "fp32"), long, tmp_path / "unread", model)
-    reference.check_length(task(response_length=CONTEXT - 6), model)
+    reference.check_length(task(response_length=CONTEXT - 6), LAYOUT, model)
+    with pytest.raises(PreflabError, match=r"with the 3 of task\.prefix and task\.suffix"):
+        reference.check_length(task(response_length=CONTEXT - 6), LAYOUT._replace(prefix=(1, 2), suffix=(3,)), model)
 
 
 def test_the_reference_against_itself(tmp_path, model):
     queries, comparisons = tmp_path / "queries", tmp_path / "comparisons"
     prepare.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
-    comparisons.mkdir()
-    labeller, judge = (build.classifier.load(queries / "classifiers", name) for name in ("labeller", "judge"))
-    texts = [text for text, _, _ in reviews(80)]
-    build.calibrate("classifier", 0.42, labeller, judge, texts, "classifier").save(comparisons / "labeller.json")
-
-    cfg = config.EvaluateStage(task(), config.Evaluation(16, 3, 8, 1), config.Runtime(1, "fp32"))
+    calibrated(queries, comparisons)
+    cfg = evaluate_settings()
     zero, same = tmp_path / "zero", tmp_path / "same"
     alone = policy.run(cfg, queries, model, comparisons, zero)
     assert "win_rate" not in alone
@@ -94,9 +93,72 @@ def test_the_reference_against_itself(tmp_path, model):
     found = policy.run(cfg, queries, model, comparisons, same, policy=model, zero_shot=zero)
     assert found["kl"] == pytest.approx(0, abs=1e-4)
     assert (found["win_rate"], found["win_low"], found["win_high"]) == (0.5, 0.5, 0.5)  # the same texts: all tie
-    responses = [pq.read_table(folder / "samples.parquet")["response"].to_pylist() for folder in (zero, same)]
-    assert responses[0] == responses[1]
-    assert len(set(responses[0])) > 8
+    texts = [pq.read_table(folder / "samples.parquet")["response"].to_pylist() for folder in (zero, same)]
+    assert texts[0] == texts[1]
+    assert len(set(texts[0])) > 8
+
+
+def calibrated(queries, comparisons):
+    """A folder of the stage comparisons, as far as an evaluation reads it."""
+    comparisons.mkdir()
+    texts = [text for text, _, _ in reviews(80)]
+    own, judged = (
+        classifier.load(queries / "classifiers", name).score(texts).reshape(-1, 4) for name in ("labeller", "judge")
+    )
+    settings = config.Labeller("classifier", "classifier", "judge", 0.42)
+    build.calibrate(settings, {"classifier": own}, judged).save(comparisons / "labeller.json")
+
+
+def evaluate_settings(method="sample", n=1):
+    return config.EvaluateStage(task(), config.Evaluation(16, 3, 8, 1), config.Runtime(1, "fp32"), method, n)
+
+
+def test_best_of_n_is_the_sample_that_the_reward_likes_best(tmp_path, model):
+    queries, comparisons = tmp_path / "queries", tmp_path / "comparisons"
+    prepare.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
+    calibrated(queries, comparisons)
+    ref = reference.load(config.Runtime(1, "fp32"), task(), queries, model, split="test")
+    seen = {}
+
+    def favourite(asked, given):  # the share of one word
+        for query, response in zip(asked.tolist(), given.tolist(), strict=True):
+            seen.setdefault(tuple(query), []).append(response)
+        return (given == 4).float().sum(1)
+
+    got = responses.best_of_n(evaluate_settings("best-of-n", 6), ref, ref.queries[:5], favourite)
+    assert got.kl.tolist() == pytest.approx([math.log(6) - 5 / 6] * 5)
+    for query, chosen in zip(ref.queries[:5].tolist(), got.tokens.tolist(), strict=True):
+        scores = [row.count(4) if END in row[4:] else -1.0 for row in seen[tuple(query)]]
+        assert len(scores) == 6
+        assert (chosen.count(4) if END in chosen[4:] else -1.0) == max(scores)
+
+
+def test_texts_of_nobody_are_scored_like_samples(tmp_path, model):
+    queries, comparisons = tmp_path / "queries", tmp_path / "comparisons"
+    prepare.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
+    calibrated(queries, comparisons)
+    found = policy.run(evaluate_settings("lead-3"), queries, model, comparisons, tmp_path / "lead3")
+    rows = pq.read_table(tmp_path / "lead3" / "samples.parquet").to_pylist()
+    assert all(row["query"].startswith(row["response"]) for row in rows)
+    assert all(math.isnan(row["kl"]) for row in rows)
+    assert "kl" not in found
+    expected = labellers.load("judge", queries).score([], [row["response"] for row in rows])
+    assert [row["judge"] for row in rows] == expected.tolist()
+    with pytest.raises(PreflabError, match=r"test\.parquet: 16 of the first 16 queries have no reference response"):
+        policy.run(evaluate_settings("reference"), queries, model, comparisons, tmp_path / "none")
+
+
+def test_the_transformer_is_trained_where_a_labeller_wants_it(tmp_path, model):
+    settings = prepare_settings()
+    settings.transformer = config.Transformer(1, 2, 16, 270, 24, 4, 16, 3e-3, 1, 1)
+    found = prepare.run(settings, corpus(tmp_path / "corpus", reviews(300)), model, tmp_path / "queries")
+    good, bad = labellers.load("transformer", tmp_path / "queries").score(["", ""], ["good " * 8, "bad " * 8])
+    assert good > bad
+    assert found["transformer_accuracy"] > 0.6
+    with composer(ROOT / "conf") as compose:
+        prepared = kinds.owned(compose(["labeller=transformer"]))["prepare"]
+        assert kinds.owned(compose([]))["prepare"]["transformer"] is None
+    assert config.parse("prepare", prepared, "conf").transformer.width == 512  # the paper's
 
 
 def pretrain_settings(**changes: object) -> config.Pretrain:

@@ -4,10 +4,12 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from preflab.config import AdaptiveKL, Policy, PolicyStage, Reward, Runtime, Task
+from preflab.layout import Layout
 
 VOCABULARY = 11
 PAD = VOCABULARY
 END = 3
+LAYOUT = Layout(PAD, END, truncate_after=4)  # of `task`
 
 
 def gpt2(seed: int = 0, width: int = 16, vocabulary: int = VOCABULARY) -> GPT2LMHeadModel:
@@ -33,7 +35,8 @@ def llama(seed: int = 0) -> LlamaForCausalLM:
 def task(**changes: object) -> Task:
     """A task of six-token queries and eight-token responses."""
     base = {
-        "name": "test", "query_length": 6, "start_text": ".", "end_text": ".", "response_length": 8, "temperature": 0.7,
+        "name": "test", "query_length": 6, "start_text": ".", "end_text": ".", "prefix": None,
+        "suffix": None, "response_length": 8, "temperature": 0.7,
         "truncate_token": ".", "truncate_after": 4, "penalty": -1.0,
     }  # fmt: skip
     return Task(**(base | changes))  # type: ignore[arg-type]
@@ -42,8 +45,8 @@ def task(**changes: object) -> Task:
 def reward_settings(**changes: object) -> Reward:
     """Quick reward-model training."""
     base = {
-        "lr": 1e-2, "batch_size": 4, "adam": "tf", "adam_eps": 1e-5, "normalize_before": True, "normalize_after": True,
-        "normalize_samples": 32, "rollout_batch": 16,
+        "lr": 1e-2, "batch_size": 4, "epochs": 1, "adam": "tf", "adam_eps": 1e-5,
+        "normalize_before": True, "normalize_after": True, "normalize_samples": 32, "rollout_batch": 16,
     }  # fmt: skip
     return Reward(**(base | changes))  # type: ignore[arg-type]
 
@@ -54,7 +57,7 @@ def policy_settings(**changes: object) -> Policy:
         "episodes": 64, "batch_size": 16, "nminibatches": 1, "microbatch_size": None, "epochs": 4,
         "lr": 1e-3, "adam": "tf", "adam_eps": 1e-5,
         "gamma": 1.0, "lam": 0.95, "cliprange": 0.2, "cliprange_value": 0.2, "vf_coef": 0.1, "whiten_rewards": True,
-        "kl_coef": 0.15, "adaptive_kl": AdaptiveKL(6.0, 100.0),
+        "reward_sign": 1, "kl_sign": 1, "penalty": "kl", "kl_coef": 0.15, "adaptive_kl": AdaptiveKL(6.0, 100.0),
     }  # fmt: skip
     return Policy(**(base | changes))  # type: ignore[arg-type]
 

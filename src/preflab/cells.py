@@ -12,7 +12,7 @@ from preflab import code, grid
 from preflab.composed import remembered
 from preflab.errors import PreflabError, did_you_mean
 from preflab.grid import Grid, Listed
-from preflab.kinds import KINDS
+from preflab.kinds import EVALUATIONS, INSTEAD, KINDS
 
 HEADER = "# Generated from conf/ by `python -m pipelines.grid`, committed, read by dvc.yaml.  Do not edit.\n"
 DEFAULT = "quick"
@@ -137,7 +137,7 @@ def write_params(root: Path, built: Grid, at: str = "") -> None:
     Unchanged files are left alone, leftovers removed.
     """
     folder = root / at / "params"
-    lists = {kind: dump(code.digests(root, "evaluate" if kind == "zero_shot" else kind)) for kind in KINDS}
+    lists = {kind: dump(code.digests(root, about.script or kind)) for kind, about in KINDS.items()}
     mark = {kind: f"{CODE}{hashlib.md5(text.encode()).hexdigest()}\n" for kind, text in lists.items()}
     wanted = {root / i.params: mark[i.kind] + dump(i.settings) for i in built.instances.values() if i.at == at}
     if not at:
@@ -156,10 +156,12 @@ def prune(root: Path, built: Grid) -> list[Path]:
     """
     ids: dict[str, set[str]] = {}
     for instance in built.instances.values():
-        kind = "evaluate" if instance.kind == "zero_shot" else instance.kind
+        kind = "evaluate" if instance.kind in EVALUATIONS else INSTEAD.get(instance.kind, instance.kind)
         ids.setdefault(kind, set()).add(instance.id)
     folders = {"reports/metrics": "evaluate", "data/samples": "evaluate", "reports/curves": "ppo"}
-    folders |= {f"reports/{kind}": kind for kind in ("prepare", "comparisons", "reward", "ppo", "pretrain")}
+    folders |= {f"reports/{kind}": kind for kind in ("prepare", "comparisons", "reward", "ppo", "sft")}
+    ids["pretrain"] = {i.id for i in built.instances.values() if i.kind == "pretrain"}
+    folders |= {"reports/pretrain": "pretrain"}
     removed = []
     for folder, kind in folders.items():
         for path in sorted((root / folder).glob("[!.]*")):

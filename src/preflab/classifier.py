@@ -70,7 +70,10 @@ def load(folder: Path, name: str) -> Classifier:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     if not (folder / f"{name}.json").exists():
-        raise PreflabError(f"{folder}/{name}.json: not found; `dvc repro` (stage prepare) trains it")
+        raise PreflabError(
+            f"{folder}/{name}.json: not found; `dvc repro` (stage prepare) trains it, if the corpus of the queries has "
+            "labels; else name one that has as classifier_corpus (docs/corpora.md), or take labeller=vader"
+        )
     record = json.loads((folder / f"{name}.json").read_text())
     arrays = load_file(folder / f"{name}.safetensors")
     vectorizer = TfidfVectorizer(**FEATURES, vocabulary=record["terms"])

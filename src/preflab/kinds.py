@@ -1,54 +1,95 @@
 """The kinds of stage: what each reads, which settings it owns, and which axes of a grid show in its names."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 Settings = dict[str, Any]
 
 
 class Kind(NamedTuple):
-    """`folder` of its outputs, the kinds that it reads, and the axes that show in its names beside the usual ones."""
+    """`folder` of its outputs, the kinds that it reads, and the axes that show in its names beside the usual ones.
+
+    `script`: of pipelines/, where it is not of the kind's own name.
+    """
 
     folder: str
     upstream: list[str]
     axes: set[str]
+    script: str = ""
 
 
-_DATA = {"corpus", "model", "pretrain", "task"}
+_DATA = {"corpus", "classifier_corpus", "model", "pretrain", "task"}
 _LABELLED = _DATA | {"labeller", "comparisons", "scale", "runtime"}
-_REWARD = _LABELLED | {"reward", "labels", "collection"}
+_REWARD = _LABELLED | {"reward", "labels", "collection", "ablation", "method", "sft"}
 _POLICY = _REWARD | {"policy", "episode_scale"}
+_COMPARED = ["prepare", "model", "comparisons", "zero_shot"]  # what every evaluation but zero_shot itself reads
 
 KINDS: dict[str, Kind] = {
     "fetch": Kind("data/raw", [], {"corpus"}),
+    "labelled": Kind("data/raw", [], {"classifier_corpus"}, "fetch"),
     "model": Kind("models/base", [], {"model"}),
     "pretrain": Kind("models/base", ["fetch"], {"corpus", "pretrain"}),
     "prepare": Kind("data/queries", ["fetch", "model"], _DATA),
+    "prepare_labelled": Kind("data/queries", ["fetch", "labelled", "model"], _DATA, "prepare"),
     "comparisons": Kind("data/comparisons", ["prepare", "model"], _LABELLED),
+    "zero_shot": Kind("data/samples", ["prepare", "model", "comparisons"], _LABELLED | {"evaluation"}, "evaluate"),
+    "sft": Kind("models/base", ["prepare", "model"], _DATA | {"sft", "runtime"}),
     "reward": Kind("models/reward", ["prepare", "model", "comparisons"], _REWARD),
     "ppo": Kind("models/policy", ["prepare", "model", "comparisons", "reward"], _POLICY),
-    "zero_shot": Kind("data/samples", ["prepare", "model", "comparisons"], _LABELLED | {"evaluation"}),
-    "evaluate": Kind(
-        "data/samples",
-        ["prepare", "model", "comparisons", "reward", "ppo", "zero_shot"],
-        _POLICY | {"evaluation"},
-    ),
+    "evaluate": Kind("data/samples", [*_COMPARED, "reward", "ppo"], _POLICY | {"evaluation"}),
+    "supervised": Kind("data/samples", [*_COMPARED, "sft"], _LABELLED | {"sft", "evaluation"}, "evaluate"),
+    "best_of_n": Kind("data/samples", [*_COMPARED, "reward"], _REWARD | {"evaluation"}, "evaluate"),
+    "text": Kind("data/samples", _COMPARED, _LABELLED | {"evaluation"}, "evaluate"),
 }
+METHODS = {  # what a cell of each needs beside prepared queries and the evaluated reference; the last is its evaluation
+    "rl": ["reward", "ppo", "evaluate"],
+    "supervised": ["sft", "supervised"],
+    "supervised-rl": ["sft", "reward", "ppo", "evaluate"],
+    "best-of-n": ["reward", "best_of_n"],
+    "lead-3": ["text"],
+    "reference": ["text"],
+    "zero-shot": ["zero_shot"],
+}
+EVALUATIONS = [kind for kind, about in KINDS.items() if "evaluate" in (kind, about.script)]
+INSTEAD = {"pretrain": "model", "prepare_labelled": "prepare"}  # kinds that take the place of another
+SAME = "same"  # conf/classifier_corpus/
 USUAL = ["task", "labels", "collection", "seed"]  # the axes that every name of a cell shows
+PUBLISHED = ["paper", "released"]  # of a task: what conf/policy/ and conf/reward/ of these names take from it
+PUBLISHABLE = {  # and nothing else
+    "policy": ["lr", "batch_size", "kl_coef", "kl_target", "whiten_rewards"],
+    "reward": ["lr", "batch_size", "rollout_batch"],
+}
 UNTRAINED: Settings = {  # stands for the settings of training where the reward is known: none of them is read
     "lr": 0.0,
     "batch_size": 1,
+    "epochs": 1,
     "adam": "tf",
     "adam_eps": 0.0,
     "normalize_before": True,
     "normalize_after": True,
 }
 BASE = ["fetch", "model", "pretrain"]  # what a task is prepared from: a cell's row has these under `base`
-ROW_IDS = ["prepare", "comparisons", "reward", "ppo", "zero_shot", "evaluate"]
+# Of these a cell's row has the ids; under `evaluate` that of its evaluation, of whichever kind.
+ROW_IDS = ["prepare", "prepare_labelled", "comparisons", "sft", "reward", "ppo", "zero_shot", "evaluate"]
+
+
+def kind_of(params: Path, script: str) -> str:
+    """The kind of stage that `params/KIND/ID.yaml` is of, among those that `pipelines/SCRIPT.py` does."""
+    about = KINDS.get(params.parent.name)
+    return params.parent.name if about and about.script == script else script
+
+
+def method_of(row: Settings) -> str:
+    """The method of a cell by its row; rows that MLflow remembers from before there were several have none."""
+    return str(row.get("method") or ("zero-shot" if row["labels"] is None else "rl"))
 
 
 def owned(settings: Settings) -> dict[str, Settings]:
     """The settings that each kind owns: exactly the fields of its schema, so that nothing else makes it stale."""
-    task, labels, collection = settings["task"], settings["labels"], settings["collection"]
+    task = {key: value for key, value in settings["task"].items() if key not in PUBLISHED}
+    labels, collection, policy = settings["labels"], settings["collection"], settings["policy"]
+    if policy["adaptive_kl"] and policy["adaptive_kl"]["target"] is None:  # a task of the paper with a fixed β
+        policy = policy | {"adaptive_kl": None}
     known_reward, runtime, seed = labels["known_reward"], settings["runtime"], settings["seed"]
     reward = settings["reward"] | UNTRAINED if known_reward else settings["reward"]
     online = None
@@ -57,22 +98,29 @@ def owned(settings: Settings) -> dict[str, Settings]:
             "num_train": labels["num_train"],
             "num_initial": collection["initial"]["num"],
             "retrainings": collection["retrainings"],
+            "retrain_from": collection["retrain_from"],
             "validation_share": collection["validation_share"],
             "max_rounds": settings["comparisons"]["max_rounds"],
             "reward": settings["reward"],
         }
-    evaluation = {"task": task, "evaluation": settings["evaluation"], "runtime": runtime}
+    prepare = {
+        "corpus": settings["corpus"],
+        "query": {key: task[key] for key in ("query_length", "start_text", "end_text")},
+        "transformer": settings["labeller"].get("training"),
+    }
+    labeller = {key: value for key, value in settings["labeller"].items() if key != "training"}
+    evaluation = {"task": task, "evaluation": settings["evaluation"], "runtime": runtime, "method": "sample", "n": 1}
+    method = settings["method"]
     return {
         "fetch": {"corpus": settings["corpus"]},
         "model": {"model": settings["model"]},
         "pretrain": {"corpus": settings["corpus"], "pretrain": settings["pretrain"]},
-        "prepare": {
-            "corpus": settings["corpus"],
-            "query": {key: task[key] for key in ("query_length", "start_text", "end_text")},
-        },
+        "labelled": {"corpus": settings["classifier_corpus"]},
+        "prepare": prepare | {"classifier_corpus": None},
+        "prepare_labelled": prepare | {"classifier_corpus": settings["classifier_corpus"]},
         "comparisons": {
             "task": task,
-            "labeller": settings["labeller"],
+            "labeller": labeller,
             "comparisons": settings["comparisons"],
             "runtime": runtime,
         },
@@ -86,17 +134,24 @@ def owned(settings: Settings) -> dict[str, Settings]:
         },
         "ppo": {
             "task": task,
-            "policy": settings["policy"],
+            "policy": policy,
             "online": online,
             "runtime": runtime,
             "seed": seed,
         },
+        "sft": {"task": task, "sft": settings["sft"], "runtime": runtime, "seed": seed},
         "zero_shot": evaluation,
         "evaluate": evaluation,
+        "supervised": evaluation,
+        "best_of_n": evaluation | {"method": "best-of-n", "n": method["n"]},
+        "text": evaluation | {"method": method["name"]},
     }
 
 
 def order(settings: Settings) -> list[str]:
     """The kinds that a cell needs, upstream first: its base model is either fetched or pretrained here."""
-    skipped = "model" if settings["model"]["source"] == "pretrain" else "pretrain"
-    return [kind for kind in KINDS if kind != skipped]
+    base = "pretrain" if settings["model"]["source"] == "pretrain" else "model"
+    own = settings["classifier_corpus"]["name"] == SAME  # the corpus of the queries trains the classifiers
+    prepared = ["prepare"] if own else ["labelled", "prepare_labelled"]
+    needed = {"fetch", base, *prepared, "comparisons", "zero_shot", *METHODS[settings["method"]["name"]]}
+    return [kind for kind in KINDS if kind in needed]

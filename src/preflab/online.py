@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from preflab import checkpoint, models, reward, runtime, scoring
 from preflab.comparisons import Comparison, sample, synthetic
 from preflab.config import Online, PolicyStage
+from preflab.layout import Layout
 
 
 def labels_due(episode: int, episodes: int, initial: int, total: int) -> float:
@@ -42,14 +42,13 @@ class Collector:
         queries: Tensor,
         labels: list[Comparison],
         model: reward.RewardModel,
-        label: Callable[[Tensor], np.ndarray],
+        label: Callable[[Tensor, Tensor], synthetic.ByScorer],
         calibration: synthetic.Calibration,
-        end_id: int,
-        pad_id: int,
+        layout: Layout,
     ) -> None:
         self.cfg, self.online, self.reference, self.queries = cfg, online, reference, queries
         self.labels, self.model, self.label, self.calibration = labels, model, label, calibration
-        self.end_id, self.pad_id = end_id, pad_id
+        self.layout = layout
         self.points = retraining_points(online.retrainings, online.num_initial, online.num_train)
         self.collected = online.num_initial
         self.trained = 0
@@ -57,7 +56,7 @@ class Collector:
 
     def score(self) -> scoring.NetworkScore:
         """The reward in force."""
-        return scoring.NetworkScore(self.model, self.pad_id)
+        return scoring.NetworkScore(self.model, self.layout.pad_id)
 
     def before_update(self, update: int, policy: models.Policy) -> dict[str, float]:
         """Collect what l(n) asks for before this update, and retrain where a point has been passed."""
@@ -74,8 +73,9 @@ class Collector:
             while self.trained < len(self.points) and self.collected >= self.points[self.trained]:
                 self.trained += 1  # several points passed within one batch of episodes make one training
             training = reward.train(
-                self.reference, self.labels, self.queries, self.cfg.task, self.online.reward, self.pad_id,
+                self.reference, self.labels, self.queries, self.cfg.task, self.online.reward, self.layout,
                 self.cfg.seed,  # as in the stage `reward`: the random part of the head stays through the run
+                start=policy.lm if self.online.retrain_from == "policy" else None,
             )  # fmt: skip
             self.model = training.model
         row = {"labels": float(self.collected), "retrainings": float(self.trained)}
@@ -96,8 +96,7 @@ class Collector:
                     queries,
                     n,
                     self.cfg.task,
-                    self.end_id,
-                    self.pad_id,
+                    self.layout,
                     self.online.reward.rollout_batch,
                     self.online.max_rounds,
                     (*key, name),
@@ -106,16 +105,17 @@ class Collector:
             ],
             1,
         )
-        scores = self.label(samples.flatten(0, 1)).reshape(count, -1)
-        best = synthetic.choose(scores, self.calibration.tau, *key, "label")
+        scores = self.label(queries, samples)
+        answers = synthetic.ask(self.calibration, scores, *key, "label")
         source = f"{kind}@{self.collected}"
+        asked = models.right_pad(queries, self.layout.pad_id).tolist()
         self.labels += [
-            Comparison(q, s, b, self.calibration.name, self.cfg.seed, source)
-            for q, s, b in zip(models.right_pad(queries, self.pad_id).tolist(), samples.tolist(), best, strict=True)
+            Comparison(q, s, b, who, self.cfg.seed, source)
+            for q, s, (b,), (who,) in zip(asked, samples.tolist(), answers.choices, answers.names, strict=True)
         ]
         if validation:
             self.asked += count
-            self.won += sum(b >= 2 for b in best)
+            self.won += sum(b >= 2 for (b,) in answers.choices)
 
     def save_state(self) -> tuple[checkpoint.Tensors, dict[str, Any]]:
         """Everything that a resumed run needs."""

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from preflab import checkpoint, models, optim, parallel, rollout, runtime
-from preflab.config import AdaptiveKL, PolicyStage
+from preflab.config import AdaptiveKL, Policy, PolicyStage
 from preflab.errors import PreflabError
+from preflab.layout import Layout
 
 
 class Reward(Protocol):
@@ -106,6 +107,13 @@ def next_kl_coef(kl_coef: float, kl: float, batch_size: int, adaptive: AdaptiveK
     return kl_coef * (1 + error * batch_size / adaptive.horizon)
 
 
+def steered(ppo: Policy, kl: float, entropy: float) -> float:
+    """What the controller holds at its target: the KL; of an entropy bonus the shortfall, as far above the target."""
+    if ppo.penalty == "kl" or ppo.adaptive_kl is None:
+        return kl
+    return 2 * ppo.adaptive_kl.target - entropy
+
+
 def query_batches(count: int, batch_size: int, seed: int, update: int) -> list[int]:
     """Row numbers of the queries of one update: one shuffle of all queries after another, forever, a batch at a time.
 
@@ -156,20 +164,18 @@ def score(
     reward: Reward,
     true_reward: Reward,
     ro: rollout.Rollout,
-    end_id: int,
-    pad_id: int,
+    queries: Tensor,
+    layout: Layout,
 ) -> Episodes:
-    """Ask reference, reward and true reward about rollouts that were sampled with a value head."""
+    """Ask reference, reward and true reward about rollouts to `queries` that were sampled with a value head."""
     assert ro.values is not None
     assert ro.entropy is not None
     task = cfg.task
-    queries = ro.tokens[:, : -task.response_length]
-    truncated = models.truncate(ro.responses, end_id, task.truncate_after, pad_id)
-    ended = models.has_end(ro.responses, end_id, task.truncate_after)
+    truncated, ended = layout.truncate(ro.responses), layout.ended(ro.responses)
     return Episodes(
         ro.tokens,
         ro.logprobs,
-        models.response_logprobs(reference, ro.tokens, task.response_length, task.temperature, pad_id),
+        models.response_logprobs(reference, ro.tokens, task.response_length, task.temperature, layout.pad_id),
         ro.values,
         ro.entropy,
         torch.where(ended, reward(queries, truncated), task.penalty),
@@ -190,8 +196,7 @@ def train(
     reference: Any,
     policy: models.Policy,
     queries: Tensor,
-    end_id: int,
-    pad_id: int,
+    layout: Layout,
     hooks: Hooks,
     folder: Path,
 ) -> Result:
@@ -219,16 +224,16 @@ def train(
             lr = optim.set_lr(optimizer, ppo.lr, update, updates)
             collected = hooks.before_update(update, policy)
             rows = torch.tensor(query_batches(len(queries), ppo.batch_size, cfg.seed, update), device=queries.device)
-            batch = models.trim(queries[rows], pad_id)
+            batch = parallel.share(models.trim(queries[rows], layout.pad_id))
             uniform = rollout.random_numbers(len(rows), length, queries.device, cfg.seed, "rollout", update)
             ro = rollout.sample(
-                policy.lm, parallel.share(batch), parallel.share(uniform), temperature, pad_id, policy.value_head
+                policy.lm, layout.inputs(batch), parallel.share(uniform), temperature, layout.pad_id, policy.value_head
             )
-            scored = score(cfg, reference, hooks.reward(), hooks.true_reward, ro, end_id, pad_id)
+            scored = score(cfg, reference, hooks.reward(), hooks.true_reward, ro, batch, layout)
             episodes = Episodes(*map(parallel.gather, scored))
             kl = (episodes.logprobs - episodes.reference_logprobs).sum(1).mean().item()
             total, policy_loss, value_loss, approxkl, clipfrac = optimise(
-                cfg, policy, optimizer, episodes, kl_coef, update, pad_id
+                cfg, policy, optimizer, episodes, kl_coef, update, layout.pad_id
             ).tolist()
             if not (math.isfinite(total) and math.isfinite(kl)):
                 kept = f"the last good checkpoint is in {folder}" if folder.exists() else "there is no checkpoint yet"
@@ -246,7 +251,7 @@ def train(
             }  # fmt: skip
             curve.append(row)
             hooks.log({**row, **collected}, update)
-            kl_coef = next_kl_coef(kl_coef, kl, ppo.batch_size, ppo.adaptive_kl)
+            kl_coef = next_kl_coef(kl_coef, steered(ppo, kl, row["entropy"]), ppo.batch_size, ppo.adaptive_kl)
             bar.set_postfix(score=f"{row['score']:.2f}", kl=f"{kl:.2f}")
             bar.update()
             if (
@@ -285,8 +290,9 @@ def optimise(
     pad_id: int,
 ) -> Tensor:
     """All gradient steps of one update; the means of what `losses` returns over them, `[5]`."""
-    rewards = token_rewards(episodes.logprobs, episodes.reference_logprobs, episodes.score, kl_coef)
-    ppo, device = cfg.policy, rewards.device
+    ppo, device = cfg.policy, episodes.tokens.device
+    base = episodes.reference_logprobs if ppo.penalty == "kl" else torch.zeros_like(episodes.logprobs)
+    rewards = token_rewards(episodes.logprobs, base, ppo.reward_sign * episodes.score, ppo.kl_sign * kl_coef)
     stats = [
         step(cfg, policy, optimizer, episodes, rewards, rows.to(device), pad_id)
         for rows in minibatches(ppo.batch_size, ppo.nminibatches, ppo.epochs, cfg.seed, update)

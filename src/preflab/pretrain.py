@@ -64,7 +64,7 @@ def train(cfg: Pretrain, documents: list[corpora.Document], folder: Path) -> Res
     from torch.nn.functional import cross_entropy
 
     device = runtime.start(cfg.threads)
-    texts = {s: [d.text for d in documents if corpora.split_of(d.text) == s] for s in corpora.SPLITS}
+    texts = {split: [d.text for d in members] for split, members in corpora.splits(documents).items()}
     tokenizer = train_tokenizer(texts["train"], cfg.vocab_size)
     streams = {s: stream(tokenizer, texts[s]) for s in ("train", "validation")}
     for split, ids in streams.items():

@@ -6,28 +6,28 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from preflab import models, prepare, runtime
+from preflab import layout, models, prepare, runtime
 from preflab.config import Runtime, Task
 from preflab.errors import PreflabError
+from preflab.layout import Layout
 
 
 class Reference(NamedTuple):
-    """`queries`: left-padded train queries `[rows, query]`; `end_id`: the token at which responses are truncated."""
+    """`queries`: left-padded queries `[rows, query]`; `layout`: what the policy reads of them, where responses end."""
 
     lm: Any
     tokenizer: Any
     queries: Tensor
-    pad_id: int
-    end_id: int
+    layout: Layout
 
 
 def load(settings: Runtime, task: Task, queries: Path, model: Path, split: str = "train") -> Reference:
     """Prepare the machine, load the base model in `model` and one split of the queries in `queries`."""
     device = runtime.start(settings.threads, settings.precision)
-    check_length(task, model)
     lm = models.load_causal_lm(model, device).requires_grad_(False)
     tokenizer = models.load_tokenizer(model)
-    pad = models.pad_id(model)
+    shape = layout.of(task, tokenizer, models.pad_id(model))
+    check_length(task, shape, model)
     rows = prepare.load_queries(queries, split)
     if len(rows[0]) != task.query_length:
         raise PreflabError(
@@ -35,15 +35,17 @@ def load(settings: Runtime, task: Task, queries: Path, model: Path, split: str =
             f"expected task.query_length={task.query_length}; "
             "run `python -m pipelines.grid`, then `dvc repro`"
         )
-    tokens = models.left_pad(torch.tensor(rows, device=device), pad)
-    return Reference(lm, tokenizer, tokens, pad, models.token_id(tokenizer, task.truncate_token))
+    tokens = models.left_pad(torch.tensor(rows, device=device), shape.pad_id)
+    return Reference(lm, tokenizer, tokens, shape)
 
 
-def check_length(task: Task, model: Path) -> None:
-    """Query and response must fit into the model's context."""
-    length, context = task.query_length + task.response_length, models.context_length(model)
+def check_length(task: Task, shape: Layout, model: Path) -> None:
+    """What the policy reads and writes must fit into the model's context."""
+    around = len(shape.prefix) + len(shape.suffix)
+    length, context = task.query_length + around + task.response_length, models.context_length(model)
     if length > context:
         raise PreflabError(
-            f"task.query_length={task.query_length}, task.response_length={task.response_length}: {length} tokens, "
-            f"but the model in {model} has a context of {context}; shorten one of them"
+            f"task.query_length={task.query_length}, task.response_length={task.response_length}: {length} tokens "
+            f"with the {around} of task.prefix and task.suffix, but the model in {model} has a context of {context}; "
+            "shorten one of them"
         )

@@ -16,6 +16,7 @@ from preflab import models, optim, parallel, rollout, runtime
 from preflab.comparisons import Comparison
 from preflab.config import Reward, Task
 from preflab.errors import PreflabError
+from preflab.layout import Layout
 
 
 class RewardModel(nn.Module):
@@ -133,7 +134,7 @@ Scores = Callable[[Tensor, Tensor], Tensor]
 
 
 def reference_scores(
-    score: Scores, reference: Any, queries: Tensor, task: Task, cfg: Reward, pad_id: int, *seed: object
+    score: Scores, reference: Any, queries: Tensor, task: Task, cfg: Reward, layout: Layout, *seed: object
 ) -> Tensor:
     """Scores of untruncated reference responses to `normalize_samples` queries (released train_reward.py:162-219)."""
     order = torch.randperm(len(queries), generator=runtime.generator("cpu", *seed, "normalize"))
@@ -143,7 +144,7 @@ def reference_scores(
     def sample_and_score(job: tuple[int, Tensor]) -> Tensor:
         part, chunk = job
         uniform = rollout.random_numbers(len(chunk), task.response_length, queries.device, *seed, "normalize", part)
-        sampled = rollout.sample(reference, queries[chunk], uniform, task.temperature, pad_id)
+        sampled = rollout.sample(reference, layout.inputs(queries[chunk]), uniform, task.temperature, layout.pad_id)
         return score(queries[chunk], sampled.responses)
 
     jobs = list(enumerate(order.split(cfg.rollout_batch)))
@@ -152,16 +153,16 @@ def reference_scores(
 
 @torch.no_grad()
 def normalize(
-    model: RewardModel, reference: Any, queries: Tensor, task: Task, cfg: Reward, pad_id: int, *seed: object
+    model: RewardModel, reference: Any, queries: Tensor, task: Task, cfg: Reward, layout: Layout, *seed: object
 ) -> None:
     """Set gain and bias so that reference samples score mean 0, standard deviation 1."""
     model.gain.fill_(1.0)
     model.bias.fill_(0.0)
 
     def score(q: Tensor, r: Tensor) -> Tensor:
-        return model(torch.cat([q, r], 1), pad_id)
+        return model(torch.cat([q, r], 1), layout.pad_id)
 
-    gain, bias = gain_and_bias(reference_scores(score, reference, queries, task, cfg, pad_id, *seed))
+    gain, bias = gain_and_bias(reference_scores(score, reference, queries, task, cfg, layout, *seed))
     model.gain.fill_(gain)
     model.bias.fill_(bias)
 
@@ -172,22 +173,25 @@ def train(
     queries: Tensor,
     task: Task,
     cfg: Reward,
-    pad_id: int,
+    layout: Layout,
     *seed: object,
+    start: Any = None,
 ) -> Training:
-    """From the reference, one epoch over `labels`, normalised before and after.
+    """From the reference (or from `start`), `epochs` over `labels`, normalised before and after.
 
     `queries`: left-padded train queries for the normalisation. The last batch may be smaller (online runs).
     """
     parallel.require_equal_shares(cfg.batch_size, "reward.batch_size")
     device = reference.device
-    model = initial(reference, *seed)
+    model = initial(start or reference, *seed)
     if cfg.normalize_before:
-        normalize(model, reference, queries, task, cfg, pad_id, *seed, "before")
+        normalize(model, reference, queries, task, cfg, layout, *seed, "before")
     optimizer = optim.build(cfg.adam, model.parameters(), cfg.lr, cfg.adam_eps)
-    data = batch_of(labels, pad_id, device)
-    order = torch.randperm(len(labels), generator=runtime.generator("cpu", *seed, "order")).to(device)
-    chunks = order.split(cfg.batch_size)
+    data = batch_of(labels, layout.pad_id, device)
+    chunks = []
+    for epoch in range(cfg.epochs):
+        shuffle = runtime.generator("cpu", *seed, "order", *([epoch] if epoch else []))
+        chunks += torch.randperm(len(labels), generator=shuffle).to(device).split(cfg.batch_size)
     curve = []
     with runtime.progress(len(chunks), "reward model") as bar:
         for step, chunk in enumerate(chunks):
@@ -195,7 +199,7 @@ def train(
             own = parallel.share(chunk)
             loss = right = torch.zeros((), device=device)
             if len(own):  # of a short last batch a rank may have nothing
-                scores = model.compare(data.queries[own], data.samples[own], pad_id)
+                scores = model.compare(data.queries[own], data.samples[own], layout.pad_id)
                 loss = loss_of(scores, data.best[own]) * (len(own) / len(chunk))
                 right = (scores.argmax(1) == data.best[own]).float().sum() / len(chunk)
             value, accuracy = parallel.total(torch.stack([loss.detach(), right])).tolist()
@@ -211,7 +215,7 @@ def train(
             curve.append({"step": step, "loss": value, "accuracy": accuracy, "lr": lr})
             bar.update()
     if cfg.normalize_after:
-        normalize(model, reference, queries, task, cfg, pad_id, *seed, "after")
+        normalize(model, reference, queries, task, cfg, layout, *seed, "after")
     return Training(model, curve)
 
 

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from preflab import labellers, models, reward
+from preflab.comparisons import synthetic
 from preflab.comparisons.synthetic import Calibration
 from preflab.config import RewardStage
+from preflab.layout import Layout
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -28,7 +30,7 @@ class NetworkScore:
 
 
 class LabellerScore:
-    """`gain · score + bias` of the response's text. The query, the same for all that are compared, is left out."""
+    """`gain · score + bias` of the texts of query and response."""
 
     def __init__(
         self, labeller: labellers.Labeller, tokenizer: "Tokenizer", pad_id: int, gain: float, bias: float
@@ -40,8 +42,24 @@ class LabellerScore:
         self.bias = bias
 
     def __call__(self, queries: Tensor, responses: Tensor) -> Tensor:
-        scores = self.labeller.score(models.decode(self.tokenizer, responses, self.pad_id))
+        texts = (models.decode(self.tokenizer, tokens, self.pad_id) for tokens in (queries, responses))
+        scores = self.labeller.score(*texts)
         return torch.from_numpy(self.gain * scores + self.bias).float().to(queries.device)
+
+
+class Panel:
+    """What a calibrated labeller's scorers say `[queries, n]` of left-padded queries and n responses to each."""
+
+    def __init__(self, calibration: Calibration, queries: Path, tokenizer: "Tokenizer", pad_id: int) -> None:
+        self.labellers = {scorer: labellers.load(scorer, queries) for scorer in synthetic.scorers(calibration)}
+        self.tokenizer = tokenizer
+        self.pad_id = pad_id
+
+    def __call__(self, queries: Tensor, samples: Tensor) -> synthetic.ByScorer:
+        n = samples.shape[1]
+        parts = (queries.repeat_interleave(n, 0), samples.flatten(0, 1))
+        asked, answered = (models.decode(self.tokenizer, part, self.pad_id) for part in parts)
+        return synthetic.by_scorer(self.labellers, (asked, answered), n)
 
 
 def true_score(queries: Path, tokenizer: "Tokenizer", calibration: Calibration, pad_id: int) -> LabellerScore:
@@ -74,11 +92,11 @@ def normalize_known(
     queries: Path,
     tokenizer: "Tokenizer",
     rows: Tensor,
-    pad_id: int,
+    layout: Layout,
     scorer: str,
 ) -> LabellerScore:
     """The labeller's score with gain and bias from reference samples, as for a reward model."""
-    score = LabellerScore(labellers.load(scorer, queries), tokenizer, pad_id, 1.0, 0.0)
-    raw = reward.reference_scores(score, reference, rows, cfg.task, cfg.reward, pad_id, cfg.seed, "known")
+    score = LabellerScore(labellers.load(scorer, queries), tokenizer, layout.pad_id, 1.0, 0.0)
+    raw = reward.reference_scores(score, reference, rows, cfg.task, cfg.reward, layout, cfg.seed, "known")
     score.gain, score.bias = reward.gain_and_bias(raw)
     return score

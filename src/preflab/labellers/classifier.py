@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from preflab import classifier
+from preflab.labellers._responses import OfResponses
 
 
-def load(queries: Path) -> classifier.Classifier:
+def load(queries: Path) -> OfResponses:
     """Scores are log-odds that the text is positive."""
-    return classifier.load(queries / "classifiers", "labeller")
+    return OfResponses(classifier.load(queries / "classifiers", "labeller").score)

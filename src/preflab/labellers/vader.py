@@ -13,9 +13,9 @@ class Vader:
 
         self.analyzer = SentimentIntensityAnalyzer()
 
-    def score(self, texts: list[str]) -> np.ndarray:
-        """`[texts]` compound scores, float64."""
-        return np.array([self.analyzer.polarity_scores(text)["compound"] for text in texts], np.float64)
+    def score(self, _queries: list[str], responses: list[str], /) -> np.ndarray:
+        """`[texts]` compound scores of the responses, float64."""
+        return np.array([self.analyzer.polarity_scores(text)["compound"] for text in responses], np.float64)
 
 
 def load(_queries: Path) -> Vader:

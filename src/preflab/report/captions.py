@@ -1,13 +1,13 @@
 """The words that all tables share: the scale beside a label count, who labelled, who judged."""
 
-from preflab.report.compare import MOCK, ZERO_SHOT, Arm, Family
+from preflab.report.compare import MOCK, Arm, Family
 from preflab.report.load import Cell, Grid
 from preflab.report.table import NOTHING
 
 
 def labels_text(grid: Grid, cell: Cell) -> str:
     """`5k × 1/40 = 120`: the paper's budget, the scale, what it comes to in whole batches."""
-    if cell.is_zero_shot:
+    if cell.row["labels"] is None:
         return "none"
     if cell.row["labels"] == MOCK:
         return "known reward"
@@ -50,7 +50,7 @@ def judge_note(grid: Grid) -> str:
 
 
 def seeds_text(arm: Arm) -> str:
-    return NOTHING if arm.name == ZERO_SHOT else ", ".join(map(str, arm.seeds))
+    return NOTHING if arm.seeds[0] is None else ", ".join(map(str, arm.seeds))
 
 
 def extra_axes(family: Family) -> str:

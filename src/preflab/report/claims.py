@@ -1,106 +1,127 @@
-"""Verdicts on the paper's claims, by the rule and the thresholds of conf/claims.yaml and by nothing else."""
+"""The paper's claims (conf/claims.yaml) on a grid: each check measured, and the verdicts by the rule of verdicts.py."""
 
-from dataclasses import dataclass
-from math import inf, sqrt
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from preflab.errors import PreflabError, did_you_mean
 from preflab.evaluate.statistics import Interval
-from preflab.report import captions, compare, tables
-from preflab.report.compare import Arm, Family
+from preflab.report import captions, measures, select, verdicts
+from preflab.report.columns import AbsentError
+from preflab.report.compare import Arm
 from preflab.report.load import Grid
+from preflab.report.measures import MEASURES, Asked, Measured
 from preflab.report.table import Column, Row, Table, Value
+from preflab.report.verdicts import CONTRADICTED, INCONCLUSIVE, REPRODUCED, Case, Finding, Region
 
-HOLDS = "holds"
-FAILS = "does not hold"
-CROSSES = "undecided (interval crosses)"
-KL_DIFFERS = "undecided (KL differs)"
-MISSING = "undecided (policies missing)"
-
-
-class Unit(NamedTuple):
-    """What a measure is printed in; conf/claims.yaml gives its thresholds in the same."""
-
-    name: str
-    decimals: int
-    factor: float
-
-
-UNITS = {
-    "win_rate": Unit("% of contexts", 1, 100),
-    "reward_difference": Unit("SD of ρ", 2, 1),
-    "kl_ratio": Unit("× target", 2, 1),
-    "accuracy": Unit("% of comparisons", 1, 100),
-    "accuracy_difference": Unit("% of comparisons", 1, 100),
-}
-
-
-BOUNDS = {"above": "above {}", "below": "below {}", "mean_above": "mean at least {}"}
-CHECK_KEYS = ["measure", "of", "against", *BOUNDS, "errors", "kl_within"]
+TASK = "sentiment"  # of a claim that names none
+CLAIM_KEYS = ["claim", "paper", "test", "run", "task", "checks"]
+CHECK_KEYS = ["measure", "of", "against", "above", "below", "kl_within", "over", "seeds"]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something measured, where it must lie, and whether it does."""
+    """Something measured, where it must lie, and what its interval at the claim's α says."""
 
+    settings: dict[str, Any]  # the entry of conf/claims.yaml
     text: str  # what is measured: "judge prefers 5k offline to zero-shot"
-    unit: Unit
-    interval: Interval  # in that unit
-    region: str  # "above 70"
-    verdict: str
+    finding: Finding
     arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    contexts: int | None
+    doubt: str  # why it decides nothing, whatever its interval; empty if it may
+    alpha: float = 1  # of the claim
+    of: int = 1  # how many checks the claim has
+
+    @property
+    def unit(self) -> measures.Unit:
+        return MEASURES[self.settings["measure"]].unit
+
+    @property
+    def interval(self) -> Interval:
+        return self.finding.evidence.interval(self.alpha)
+
+    @property
+    def verdict(self) -> str:
+        return self.finding.verdict(self.alpha, self.of)
+
+    @property
+    def region(self) -> str:
+        """`above 0.75 and below 1.25`."""
+        return " and ".join(f"{key} {self.settings[key]:g}" for key in ("above", "below") if key in self.settings)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(cell for arm in self.arms for cell in arm.ids))
+
+    @property
+    def synthetic(self) -> bool:
+        return any(cell.row["synthetic"] for arm in self.arms for cell in arm.cells)
+
+    @property
+    def settle(self) -> dict[str, int | None]:
+        return self.finding.settle(self.alpha, self.of) if self.verdict == INCONCLUSIVE else {}
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim of the paper and its checks on this grid; `missing`: what the grid lacks policies for."""
+    """A claim of the paper, its checks on this grid, and why others could not be measured (`missing`)."""
 
+    number: int
     key: str
     text: str
     paper: str
+    test: str
+    run: str  # the command that runs what is missing
     checks: tuple[Check, ...]
     missing: tuple[str, ...]
+    alpha: float
+
+    @property
+    def case(self) -> Case:
+        return Case(tuple(check.finding for check in self.checks), not self.missing)
 
     @property
     def verdict(self) -> str:
-        """All checks hold, or one does not, or the first reason why it is undecided."""
-        found = [check.verdict for check in self.checks] + [MISSING] * bool(self.missing)
-        if FAILS in found:
-            return FAILS
-        return next((verdict for verdict in found if verdict != HOLDS), HOLDS)
+        return self.case.verdict(self.alpha)
+
+    @property
+    def decided(self) -> bool:
+        return self.verdict in (REPRODUCED, CONTRADICTED)
+
+    @property
+    def deciding(self) -> Check | None:
+        """The check that stands for the claim where there is room for one: the furthest from being reproduced."""
+        outside = min(self.checks, key=lambda check: check.finding.p_outside, default=None)
+        if self.verdict == CONTRADICTED:
+            return outside
+        return max(self.checks, key=lambda check: check.finding.p_inside, default=None)
+
+    @property
+    def settle(self) -> dict[str, int | None]:
+        """What would settle an inconclusive claim; {} for the others, and where policies are not at equal KL."""
+        open_ = [check.settle for check in self.checks if check.verdict == INCONCLUSIVE]
+        return verdicts.most(open_) if self.verdict == INCONCLUSIVE else {}
 
 
-def judge(interval: Interval, above: float = -inf, below: float = inf, mean_above: float = -inf) -> str:
-    """Whether an interval lies between two bounds wholly (holds), not at all (does not hold) or in part.
-
-    `mean_above`: what the mean itself must reach, or it does not hold.
-    """
-    if interval.mean < mean_above or interval.high <= above or interval.low >= below:
-        return FAILS
-    return HOLDS if interval.low > above and interval.high < below else CROSSES
-
-
-def decide(path: Path, grid: Grid) -> list[Claim]:
-    """Every claim of `path` on this grid."""
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    """The entries of conf/claims.yaml by key; a PreflabError names what is wrong with them."""
     from omegaconf import OmegaConf
 
     if not path.exists():
-        raise PreflabError(f"{path}: not found; it holds the claims and their thresholds")
+        raise PreflabError(f"{path}: not found; it holds the claims and their bounds")
     entries: Any = OmegaConf.to_container(OmegaConf.load(path))
-    found = compare.families(grid)
-    claims = []
     for key, entry in entries.items():
-        checks: list[Check] = []
-        missing: list[str] = []
+        where = f"{path}: {key}"
+        for name in entry:
+            if name not in CLAIM_KEYS:
+                raise PreflabError(f"{where}: {name}: no such key of a claim; {did_you_mean(str(name), CLAIM_KEYS)}")
+        if missing := [name for name in CLAIM_KEYS if name not in entry and name != "task"]:
+            raise PreflabError(f"{where}: {', '.join(missing)} missing")
         for settings in entry["checks"]:
-            _require_sound(settings, f"{path}: {key}")
-            made = [check for family in found for check in _checks(settings, family)]
-            checks += made
-            if not made:
-                missing.append(" vs ".join(settings[k] for k in ("of", "against") if k in settings))
-        claims.append(Claim(key, entry["claim"], entry["paper"], tuple(checks), tuple(missing)))
-    return claims
+            _require_sound(settings, where)
+    return dict(entries)
 
 
 def _require_sound(settings: dict[str, Any], where: str) -> None:
@@ -109,117 +130,117 @@ def _require_sound(settings: dict[str, Any], where: str) -> None:
         if key not in CHECK_KEYS:
             raise PreflabError(f"{where}: {key}: no such key of a check; {did_you_mean(str(key), CHECK_KEYS)}")
     measure = settings.get("measure")
-    if measure not in UNITS:
-        raise PreflabError(f"{where}: measure={measure}: {did_you_mean(str(measure), list(UNITS))}")
-    needed = ["of"] + ["errors"] * measure.startswith("accuracy") + ["kl_within"] * (measure == "reward_difference")
-    needed += ["against"] * (measure not in ("kl_ratio", "accuracy"))
-    if missing := [key for key in needed if key not in settings]:
+    if measure not in MEASURES:
+        raise PreflabError(f"{where}: measure={measure}: {did_you_mean(str(measure), list(MEASURES))}")
+    if missing := [key for key in ("of", *MEASURES[measure].needs) if key not in settings]:
         raise PreflabError(f"{where}: {measure}: {', '.join(missing)} missing")
-    if not BOUNDS.keys() & settings.keys():
-        raise PreflabError(f"{where}: {measure}: no bound; give it one or more of {', '.join(BOUNDS)}")
+    if not {"above", "below"} & settings.keys():
+        raise PreflabError(f"{where}: {measure}: no bound; give it above, below or both")
+    for side in ("of", "against"):
+        if side in settings and (problem := select.problems(settings[side], f"{where}: {measure}: {side}")):
+            raise PreflabError(problem)
 
 
-def _checks(settings: dict[str, Any], family: Family) -> list[Check]:
-    """One check for a family, one for each of its adaptive policies, or none where an arm is missing."""
-    bounds = {key: settings[key] for key in BOUNDS if key in settings}
-    checked: list[tuple[Arm, Arm | None]] = []
-    region = " and ".join(BOUNDS[key].format(value) for key, value in bounds.items())
-    if settings["of"] == "adaptive":
-        checked += [(arm, None) for arm in family.trained if arm.first.row["kl_target"]]
-    elif (one := family.arm(settings["of"])) and "against" not in settings:
-        checked.append((one, None))
-    elif one and (two := family.arm(settings["against"])):
-        checked.append((one, two))
-    made = []
-    for arm, other in checked:
-        measured = _measure(settings, arm, other)
-        if measured is None:
-            continue
-        share, text, comparable = measured
-        unit = UNITS[settings["measure"]]
-        interval = Interval(*(unit.factor * end for end in share))
-        verdict = judge(interval, **bounds) if comparable else KL_DIFFERS
-        arms = (arm, other) if other else (arm,)
-        made.append(Check(text + captions.extra_axes(family), unit, interval, region, verdict, arms))
-    return made
+def decide(path: Path, grid: Grid) -> list[Claim]:
+    """Every claim of `path` on this grid, in the order of the file."""
+    entries = read(path)
+    measured = [_measure_all(entry, grid) for entry in entries.values()]
+    cases = [Case(tuple(check.finding for check in checks), not missing) for checks, missing in measured]
+    claims = []
+    rows = zip(entries.items(), measured, verdicts.holm(cases), strict=True)
+    for number, ((key, entry), (checks, missing), alpha) in enumerate(rows, 1):
+        final = tuple(_at(check, alpha, len(checks)) for check in checks)
+        texts = (entry["claim"], entry["paper"], entry["test"], entry["run"])
+        claims.append(Claim(number, key, *texts, final, tuple(dict.fromkeys(missing)), alpha))
+    return claims
 
 
-def _measure(settings: dict[str, Any], arm: Arm, other: Arm | None) -> tuple[Interval, str, bool] | None:
-    """The interval, what it is of, and whether the two can be compared; None where no seed is common."""
-    measure = settings["measure"]
-    if measure == "kl_ratio":
-        target = arm.first.row["kl_target"]
-        return (
-            Interval(*(end / target for end in compare.mean(arm, "kl"))),
-            f"KL of {arm.name}, target {target:g}",
-            True,
-        )
-    if measure == "accuracy":
-        accuracy = tables.reward_accuracy(arm)
-        return (
-            _around(accuracy.mean, settings["errors"] * accuracy.error),
-            f"held-out accuracy, {arm.name}",
-            True,
-        )
-    assert other is not None, settings
-    if measure == "accuracy_difference":
-        one, two = tables.reward_accuracy(arm), tables.reward_accuracy(other)
-        half = settings["errors"] * sqrt(one.error**2 + two.error**2)
-        return _around(one.mean - two.mean, half), f"held-out accuracy, {arm.name} − {other.name}", True
-    if measure == "win_rate":
-        wins = compare.win_rate(arm, other)
-        return wins and (wins, f"judge prefers {arm.name} to {other.name}", True)
-    gap = compare.difference(arm, other, "labeller")
-    kl = [compare.mean(each, "kl").mean for each in (arm, other)]
-    equal = abs(kl[0] - kl[1]) <= settings["kl_within"] * max(kl)
-    return gap and (gap, f"mock reward, {arm.name} − {other.name} (KL {kl[0]:.2f} and {kl[1]:.2f})", equal)
+def _at(check: Check, alpha: float, of: int) -> Check:
+    return replace(check, alpha=alpha, of=of)
 
 
-def _around(mean: float, half: float) -> Interval:
-    return Interval(mean, mean - half, mean + half)
+def _measure_all(entry: dict[str, Any], grid: Grid) -> tuple[list[Check], list[str]]:
+    """The checks of a claim on every one of its tasks that the grid has, and what is missing for others."""
+    wanted = entry.get("task", TASK)
+    tasks = wanted if isinstance(wanted, list) else [wanted]
+    here = [task for task in tasks if any(cell.row["task"] == task for cell in grid.cells)]
+    checks: list[Check] = []
+    missing: list[str] = []
+    for settings in entry["checks"]:
+        made, absent = [], []
+        for task in here:
+            for of, against in select.pairs(grid, task, settings["of"], settings.get("against")):
+                try:
+                    made.append(_check(Asked(grid, of, against, settings), len(tasks) > 1))
+                except AbsentError as error:
+                    absent.append(str(error))
+        checks += made
+        missing += absent if made or absent else [_lacking(settings, tasks)]
+    return checks, missing
+
+
+def _check(asked: Asked, name_task: bool) -> Check:
+    settings = asked.settings
+    found: Measured = MEASURES[settings["measure"]].function(asked)
+    if len(found.seeds) < settings.get("seeds", 0):
+        raise AbsentError(f"{found.text}: needs {settings['seeds']} seeds, the grid has {len(found.seeds)}")
+    doubt = ""
+    if settings.get("kl_within", select.ANY) != select.ANY:
+        one, other, equal = measures.kl_gap(asked)
+        doubt = "" if equal else f"KL {one:.2f} and {other:.2f} differ by more than {100 * settings['kl_within']:.0f} %"
+    arms = (asked.of, asked.against) if asked.against else (asked.of,)
+    axes = asked.of.family.split(", ")[2:]
+    text = found.text + (f" ({', '.join(axes)})" if axes else "")
+    region = Region(settings.get("above", -inf), settings.get("below", inf))
+    finding = Finding(found.evidence, region, comparable=not doubt)
+    task = f"{asked.of.first.row['task']}: " if name_task else ""
+    return Check(settings, task + text, finding, arms, tuple(found.seeds), found.contexts, doubt)
+
+
+def _lacking(settings: dict[str, Any], tasks: list[str]) -> str:
+    sides = [select.described(settings[side]) for side in ("of", "against") if side in settings]
+    return f"the grid lacks the cells of {' against '.join(f'({side})' for side in sides)} in {' or '.join(tasks)}"
 
 
 def table(grid: Grid, claims: list[Claim]) -> Table:
-    """One row for each check."""
+    """One row for each check that could be measured."""
     rows = []
     for claim in claims:
         for check in claim.checks:
-            labels = " vs ".join(captions.labels_text(grid, arm.first) for arm in check.arms)
             values: dict[str, Value] = {
-                "claim": claim.text,
+                "claim": f"{claim.number}. {claim.text}",
                 "claim_verdict": claim.verdict,
                 "check": check.text,
-                "labels": labels,
+                "labels": " vs ".join(captions.labels_text(grid, arm.first) for arm in check.arms),
                 "source": captions.source_text(check.arms[0].first),
+                "seeds": captions.seeds_text(check.arms[0]),
                 "ours": check.interval,
+                "level": level(check.alpha),
                 "unit": check.unit.name,
                 "region": check.region,
-                "verdict": check.verdict,
+                "verdict": check.verdict + (f" ({check.doubt})" if check.doubt else ""),
                 "paper": claim.paper,
             }
-            ids = tuple(dict.fromkeys(cell for arm in check.arms for cell in arm.ids))
-            rows.append(Row(values, ids, check.unit.decimals))
+            rows.append(Row(values, check.cells, check.unit.decimals))
     columns = (
         Column("claim", "claim of the paper"),
         Column("claim_verdict", "verdict"),
         Column("check", "what is measured"),
         Column("labels", "labels"),
         Column("source", "labels from"),
+        Column("seeds", "seeds"),
         Column("ours", "ours", "interval"),
+        Column("level", "interval"),
         Column("unit", "unit"),
         Column("region", "must lie"),
         Column("verdict", "check"),
         Column("paper", "in the paper"),
     )
-    notes = [
-        f"A check {HOLDS} if its whole interval lies where it must, {FAILS} if all of it lies elsewhere or its mean "
-        "misses a bound of the mean, else it is undecided. "
-        f"A claim {HOLDS} if all its checks do and {FAILS} if one of them does not. "
-        "The thresholds are ours (conf/claims.yaml).",
-        f"Intervals: {compare.METHOD}; of accuracies: 3 standard errors against chance, 1.96 between models.",
-    ]
-    missing = [f"{claim.text} ({', '.join(claim.missing)})" for claim in claims if claim.missing]
-    if missing:
-        notes.append(f"Not decided, the grid lacks the policies: {'; '.join(missing)}.")
-    title = f"Claims of the paper. {captions.caption_mark(grid)}"
+    notes = [*verdicts.RULE, "The bounds are ours (conf/claims.yaml): the paper draws its conclusions without any."]
+    title = f"Checks of the paper's claims. {captions.caption_mark(grid)}"
     return Table("claims", title, columns, tuple(rows), captions.references(grid), tuple(notes))
+
+
+def level(alpha: float) -> str:
+    """`99.17 %`."""
+    return f"{100 * (1 - alpha):.2f} %"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from preflab.errors import PreflabError
 from preflab.evaluate.statistics import Interval, bootstrap, majority
-from preflab.report.load import Cell, Grid
+from preflab.report.load import REINFORCED, UNTRAINED, Cell, Grid
 
 RESAMPLES = 2000  # of every bootstrap interval
 METHOD = f"95 % percentile bootstrap over seeds and contexts, {RESAMPLES} resamples"
@@ -34,7 +34,7 @@ class Arm:
         return self.cells[0]
 
     @property
-    def seeds(self) -> list[int]:
+    def seeds(self) -> list[int | None]:
         return [cell.row["seed"] for cell in self.cells]
 
 
@@ -54,7 +54,8 @@ class Family:
 
     @property
     def trained(self) -> list[Arm]:
-        return [arm for arm in self.arms if arm.name != ZERO_SHOT]
+        """The arms with a training curve: not zero-shot, and not the baselines without reinforcement learning."""
+        return [arm for arm in self.arms if arm.first.method in REINFORCED]
 
 
 def families(grid: Grid) -> list[Family]:
@@ -76,14 +77,19 @@ def families(grid: Grid) -> list[Family]:
 
 
 def arm_name(cell: Cell) -> str:
-    """The paper's words: "5k offline", "mock" (trained on the known reward), "zero-shot"."""
-    if cell.is_zero_shot:
-        return ZERO_SHOT
-    return MOCK if cell.row["labels"] == MOCK else f"{cell.row['labels']} {cell.row['collection']}"
+    """The paper's words: "5k offline", "mock" (trained on the known reward), "zero-shot", "5k offline, no_kl"."""
+    if cell.method in UNTRAINED:
+        return cell.method
+    labels = cell.row["labels"]
+    name = "" if labels is None else MOCK if labels == MOCK else f"{labels} {cell.row['collection']}"
+    if cell.method != "rl":
+        name = f"{cell.method} {name}".strip()
+    return name if cell.ablation == "none" else f"{name}, {cell.ablation}"
 
 
 def _family(cell: Cell) -> str:
-    axes = [f"{key}={value}" for key, value in sorted(cell.row["overrides"].items()) if key != "model"]
+    named = ("model", "method", "ablation")  # these stand in the family's or in the arm's name
+    axes = [f"{key}={value}" for key, value in sorted(cell.row["overrides"].items()) if key not in named]
     return ", ".join([f"{cell.row['task']}, {cell.row['model']}", *axes])
 
 
@@ -104,7 +110,7 @@ def difference(a: Arm, b: Arm, column: str) -> Interval | None:
 
 def mean(arm: Arm, column: str) -> Interval:
     """Mean of a column of the samples over seeds and contexts."""
-    contexts = _common([arm])
+    contexts = common([arm])
     return bootstrap([_column(cell, column, contexts) for cell in arm.cells], RESAMPLES)
 
 
@@ -114,8 +120,8 @@ def seed_mean(arm: Arm, metric: str) -> float:
 
 
 def pairs(a: Arm, b: Arm) -> list[tuple[Cell, Cell]]:
-    """Equal seeds of two arms; zero-shot has no seed and meets all of them."""
-    if ZERO_SHOT in (a.name, b.name):
+    """Equal seeds of two arms; what has no seed (zero-shot, lead-3) meets all of them."""
+    if None in (a.seeds[0], b.seeds[0]):
         return [(one, other) for one in a.cells for other in b.cells]
     by_seed = {cell.row["seed"]: cell for cell in b.cells}
     return [(cell, by_seed[cell.row["seed"]]) for cell in a.cells if cell.row["seed"] in by_seed]
@@ -123,7 +129,7 @@ def pairs(a: Arm, b: Arm) -> list[tuple[Cell, Cell]]:
 
 def common_contexts(family: Family) -> list[int]:
     """The test contexts that every cell of the family was evaluated on."""
-    return _common(list(family.arms))
+    return common(list(family.arms))
 
 
 def _majority(one: Floats, other: Floats, cell: Cell) -> Floats:
@@ -135,30 +141,30 @@ def _paired(a: Arm, b: Arm, column: str, compare: Callable[[Floats, Floats, Cell
     matched = pairs(a, b)
     if not matched:
         return None
-    contexts = _common([a, b])
+    contexts = common([a, b])
     values = [compare(_column(one, column, contexts), _column(other, column, contexts), one) for one, other in matched]
     return bootstrap(values, RESAMPLES)
 
 
-def _common(arms: list[Arm]) -> list[int]:
+def common(arms: list[Arm]) -> list[int]:
     """Contexts that all cells have; the same number must be the same text in each of them."""
     cells = [cell for arm in arms for cell in arm.cells]
     contexts = sorted(set.intersection(*(set(cell.samples["context"]) for cell in cells)))
     if not contexts:
         names = ", ".join(cell.id for cell in cells)
         raise PreflabError(f"samples of {names}: no common context; evaluate them on the same queries")
-    reference = _column_of(cells[0], "query", contexts)
+    reference = column_of(cells[0], "query", contexts)
     for cell in cells[1:]:
-        if _column_of(cell, "query", contexts) != reference:
+        if column_of(cell, "query", contexts) != reference:
             names = f"{cells[0].id} and {cell.id}"
             raise PreflabError(f"samples of {names}: equal contexts hold different queries; evaluate them anew")
     return contexts
 
 
 def _column(cell: Cell, name: str, contexts: list[int]) -> Floats:
-    return np.array(_column_of(cell, name, contexts), np.float64)
+    return np.array(column_of(cell, name, contexts), np.float64)
 
 
-def _column_of(cell: Cell, name: str, contexts: list[int]) -> list[object]:
+def column_of(cell: Cell, name: str, contexts: list[int]) -> list[object]:
     by_context = dict(zip(cell.samples["context"], cell.samples[name], strict=True))
     return [by_context[context] for context in contexts]

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from preflab.cell_files import CellFiles
 from preflab.errors import PreflabError
-from preflab.kinds import BASE
+from preflab.kinds import BASE, EVALUATIONS, METHODS, method_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 Record = dict[str, Any]
+
+UNTRAINED = {"zero-shot", "lead-3", "reference"}  # the same for all labels, collections and settings of training
+REINFORCED = {"rl", "supervised-rl"}  # these have a reward model (or a known reward) and a training curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,31 @@ class Cell:
     runs: dict[str, Record]  # stage -> run record; a stage restored from the cache may have none
 
     @property
+    def method(self) -> str:
+        """One of kinds.METHODS."""
+        return method_of(self.row)
+
+    @property
+    def ablation(self) -> str:
+        """What of the method is left out or changed; `none` in the paper's own runs."""
+        return str(self.row.get("ablation") or "none")
+
+    @property
     def is_zero_shot(self) -> bool:
-        return self.row["labels"] is None
+        return self.method == "zero-shot"
+
+    def value(self, key: str) -> Any:
+        """A key of the row, with its default where the row does not have it."""
+        return {"method": self.method, "ablation": self.ablation}.get(key, self.row.get(key))
 
     def instance(self, kind: str) -> str | None:
         """The instance id of this cell's stage `kind`, where it has that stage."""
         if kind in BASE:
             return self.row.get("base", {}).get(kind)
-        return None if kind == "evaluate" and self.is_zero_shot else self.row.get(kind)
+        final = METHODS[self.method][-1]
+        if kind in EVALUATIONS and kind not in ("zero_shot", final):
+            return None
+        return self.row.get("evaluate" if kind == final else kind)
 
 
 @dataclass(frozen=True, slots=True)

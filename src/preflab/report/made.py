@@ -1,7 +1,7 @@
 """How the report was made: wall times and how well they are foreseen, versions, and what every cell leads back to."""
 
 from preflab import estimate
-from preflab.kinds import BASE, ROW_IDS
+from preflab.kinds import KINDS
 from preflab.report import captions
 from preflab.report.load import Cell, Grid, Record
 from preflab.report.table import Column, Row, Table, Value
@@ -14,7 +14,7 @@ Instances = dict[tuple[str, str], tuple[Record | None, tuple[str, ...]]]
 def instances(grid: Grid) -> Instances:
     """(stage, instance id) -> its run record (None if restored from the cache) and the cells that use it."""
     found: Instances = {}
-    for kind in [*BASE, *ROW_IDS]:
+    for kind in KINDS:
         for cell in grid.cells:
             if instance := cell.instance(kind):
                 record, users = found.get((kind, instance), (cell.runs.get(kind), ()))
@@ -27,7 +27,7 @@ def stages(grid: Grid) -> Table:
     every = instances(grid)
     estimates = estimated(every)
     rows = []
-    for name in [*BASE, *ROW_IDS, "total"]:
+    for name in [*KINDS, "total"]:
         found = [key for key in every if name in (key[0], "total")]
         if found:
             rows.append(_wall(name, {key: every[key] for key in found}, estimates))
@@ -147,7 +147,7 @@ def facts(grid: Grid) -> list[tuple[str, str]]:
     records = [record for record, _ in instances(grid).values() if record]
     labels = {captions.labels_text(grid, cell) for cell in grid.cells if cell.row["num_train"]}
     episodes = sorted({cell.row["episodes"] for cell in grid.cells if cell.row["episodes"]})
-    seeds = sorted({cell.row["seed"] for cell in grid.cells if not cell.is_zero_shot})
+    seeds = sorted({cell.row["seed"] for cell in grid.cells if cell.row["seed"] is not None})
     sources = ", ".join(sorted({captions.source_text(cell) for cell in grid.cells}))
     wall = sum(record["wall_s"] for record in records)
     versions: dict[str, set[str]] = {}

@@ -1,21 +1,22 @@
-"""Writes the report: index.md, a self-contained index.html, samples.md, report.json, tables/ and figures/."""
+"""Writes the report: index.md, a self-contained index.html, claims, samples, report.json, tables/ and figures/."""
 
 import json
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from preflab.report import captions, compare, figures, made, tables
+from preflab.report import captions, claims_page, compare, figures, made, tables
 from preflab.report import claims as claims_
-from preflab.report.claims import FAILS, HOLDS, Claim
+from preflab.report.claims import Claim
 from preflab.report.compare import Family
 from preflab.report.figures import Figure
 from preflab.report.load import Cell, Grid
 from preflab.report.table import Table
+from preflab.report.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED
 
 TITLE = "Fine-Tuning Language Models from Human Preferences"
 SAMPLES = 20  # contexts on the page of samples: the first ones, not the best
-TONES = {HOLDS: "holds", FAILS: "fails"}  # of the colours of the page; the rest is open
+TONES = {REPRODUCED: "holds", CONTRADICTED: "fails", INCONCLUSIVE: "open", NOT_RUN: "none"}  # colours of the page
 
 
 class Report(NamedTuple):
@@ -50,6 +51,8 @@ def write(report: Report, out: Path) -> list[Path]:
         "index.md": markdown(report),
         "index.html": page(report),
         "samples.md": samples_markdown(report.grid),
+        "claims.md": claims_page.markdown(report.grid, report.claims, warning(report.grid)),
+        "claims.json": claims_page.as_json(report.grid, report.claims),
     }
     files["report.json"] = json.dumps(summary(report), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     for table in report.results + report.making:
@@ -67,13 +70,13 @@ def write(report: Report, out: Path) -> list[Path]:
 def markdown(report: Report) -> str:
     """index.md."""
     lines = [f"# {TITLE}: the grid `{report.grid.name}`", "", warning(report.grid), "", "## Verdicts", ""]
-    for claim in decided(report):
-        lines.append(f"* **{claim.verdict}**: {claim.text}. In the paper: {claim.paper}.")
-        lines += [f"  * {check_text(check)}" for check in claim.checks]
-    lines += ["", "## Figures", ""]
+    lines += [f"{claims_page.counts(report.claims).capitalize()}. {VERDICTS}", ""]
+    lines += [claims_page.markdown_table(report.claims), "", "## Figures", ""]
     lines += [f"![{figure.alt}](figures/{figure.label}.svg)\n\n*{figure.caption}*\n" for figure in report.figures]
     lines += ["## Tables", ""]
-    lines += [f'<a id="{table.label}"></a>\n\n{table.markdown()}' for table in report.results]
+    lines += [
+        f'<a id="{table.label}"></a>\n\n{table.markdown()}' for table in report.results if table.label != "claims"
+    ]
     lines += [
         "## Samples",
         "",
@@ -95,6 +98,11 @@ def markdown(report: Report) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+VERDICTS = (
+    "Every check with its interval, the rule, and what would settle the open ones: [claims.md](claims.md); for "
+    "programs [claims.json](claims.json)."
+)
+
 PROVENANCE = (
     "Every number above names its cells by number; here is what each cell leads back to. The same as one "
     "table: [tables/provenance.csv](tables/provenance.csv)."
@@ -113,10 +121,8 @@ def page(report: Report) -> str:
         title=TITLE,
         grid=report.grid,
         warning=warning(report.grid),
-        claims=[
-            (claim, TONES.get(claim.verdict, "open"), [check_text(check) for check in claim.checks])
-            for claim in decided(report)
-        ],
+        claims=[(line, TONES[line.verdict]) for line in claims_page.lines(report.claims)],
+        counts=claims_page.counts(report.claims).capitalize(),
         tables=by_label,
         figures={figure.label: (figure, inline(figure.svg)) for figure in report.figures},
         samples=samples(report.grid),
@@ -135,7 +141,7 @@ def summary(report: Report) -> dict[str, Any]:
             "episode_scale": report.grid.episode_scale,
         },
         "synthetic_labels": report.grid.synthetic,
-        "claims": {claim.key: claim.verdict for claim in decided(report)},
+        "claims": {claim.key: claim.verdict for claim in report.claims},
         "tables": {
             table.label: [
                 dict(zip([column.key for column in table.columns], texts, strict=True)) | {"cells": list(row.cells)}
@@ -144,17 +150,6 @@ def summary(report: Report) -> dict[str, Any]:
             for table in report.results
         },
     }
-
-
-def decided(report: Report) -> list[Claim]:
-    """The claims on which the grid has anything to say."""
-    return [claim for claim in report.claims if claim.checks]
-
-
-def check_text(check: claims_.Check) -> str:
-    """`judge prefers 5k offline to zero-shot: 91.2 [88.0, 94.1] % of contexts, must be above 70: holds`."""
-    mean, low, high = (f"{end:.{check.unit.decimals}f}" for end in check.interval)
-    return f"{check.text}: {mean} [{low}, {high}] {check.unit.name}, must be {check.region}: {check.verdict}"
 
 
 def warning(grid: Grid) -> str:

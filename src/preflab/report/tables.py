@@ -5,7 +5,7 @@ import numpy as np
 from preflab.evaluate.statistics import Interval
 from preflab.report import captions, compare, paper
 from preflab.report.compare import MOCK, ZERO_SHOT, Arm, Family
-from preflab.report.load import Cell, Grid
+from preflab.report.load import UNTRAINED, Cell, Grid
 from preflab.report.table import Column, Row, Table, Value, WithError
 
 CHANCE = 0.25  # of picking the best of four
@@ -225,14 +225,14 @@ def cells(grid: Grid) -> Table:
     rows = []
     for cell in grid.cells:
         target = cell.row["kl_target"]
-        ratio = cell.metrics["kl"] / target if target else None
+        ratio = cell.metrics["kl"] / target if target and "kl" in cell.metrics else None
         values: dict[str, Value] = {
             "cell": cell.id,
             "labels": captions.labels_text(grid, cell),
             "source": captions.source_text(cell),
             "labeller": _with_error(cell, "labeller"),
-            "reward_model": None if cell.is_zero_shot else _with_error(cell, "reward_model"),
-            "kl": None if cell.is_zero_shot else _with_error(cell, "kl"),
+            "reward_model": None if cell.method in UNTRAINED else _with_error(cell, "reward_model"),
+            "kl": None if cell.method in UNTRAINED else _with_error(cell, "kl"),
             "target": target,
             "ratio": ratio,
             "on_target": None if ratio is None else "yes" if abs(ratio - 1) <= KL_TOLERANCE else "no",
@@ -255,8 +255,9 @@ def cells(grid: Grid) -> Table:
     return _table(grid, "cells", "Every cell: reward and KL", columns, rows, notes)
 
 
-def _with_error(cell: Cell, metric: str) -> WithError:
-    return WithError(cell.metrics[metric], cell.metrics[f"{metric}_se"])
+def _with_error(cell: Cell, metric: str) -> WithError | None:
+    """None where the cell has no such number: a supervised policy no reward model, lead-3 no KL."""
+    return WithError(cell.metrics[metric], cell.metrics[f"{metric}_se"]) if metric in cell.metrics else None
 
 
 def _arm_values(grid: Grid, family: Family, arm: Arm) -> dict[str, Value]:

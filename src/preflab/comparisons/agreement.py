@@ -1,0 +1,67 @@
+"""How often labellers agree with each other and with the judge (paper appendix B, Table 9), with standard errors.
+
+The paper put 5 % of its questions to 5 labellers each.  A question's answers depend on each other, so the unit of the
+standard errors is the question: they are those of a mean over questions, for these labellers.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from preflab.comparisons import Comparison
+from preflab.runtime import seed_for
+
+SHARE, TIMES = 0.05, 5  # paper appendix B: of the queries, answered by so many labellers
+
+
+class Agreement(NamedTuple):
+    """Share of pairs of choices that are alike, its standard error, and of how many questions; NaN of too few."""
+
+    share: float
+    error: float
+    questions: int
+
+
+def checked(count: int, *seed: object) -> list[int]:
+    """Which of `count` questions are put to several labellers: `SHARE` of them, at least two, in ascending order."""
+    some = min(max(round(SHARE * count), 2), count)
+    return sorted(np.random.default_rng(seed_for(*seed)).choice(count, some, replace=False).tolist())
+
+
+class Question(NamedTuple):
+    """What was asked, as its first comparison has it, and every choice that was made."""
+
+    comparison: Comparison
+    choices: list[int]
+
+
+def questions(comparisons: Sequence[Comparison]) -> list[Question]:
+    """The different questions (query and samples in their order), by first appearance."""
+    found: dict[tuple[tuple[int, ...], ...], Question] = {}
+    for c in comparisons:
+        found.setdefault((tuple(c.query), *map(tuple, c.samples)), Question(c, [])).choices.append(c.best)
+    return list(found.values())
+
+
+def between_labellers(choices: Sequence[Sequence[int]]) -> Agreement:
+    """Of two labellers of a question; `choices` `[questions][labellers]`. Questions with one answer do not count."""
+    shares = []
+    for own in choices:
+        counts = np.bincount(own)
+        if len(own) > 1:
+            shares.append(float((counts * (counts - 1)).sum()) / (len(own) * (len(own) - 1)))
+    return _mean(shares)
+
+
+def with_judge(choices: Sequence[Sequence[int]], judge: Sequence[int]) -> Agreement:
+    """Of a labeller and the judge, who chose `judge[i]` in question i; `choices` `[questions][labellers]`."""
+    return _mean([own.count(best) / len(own) for own, best in zip(map(list, choices), judge, strict=True)])
+
+
+def _mean(shares: list[float]) -> Agreement:
+    if not shares:
+        return Agreement(math.nan, math.nan, 0)
+    error = float(np.std(shares, ddof=1) / math.sqrt(len(shares))) if len(shares) > 1 else math.nan
+    return Agreement(float(np.mean(shares)), error, len(shares))

@@ -1,0 +1,108 @@
+"""Responses to held-out queries: sampled from a policy, the best of n of the reference, or written by no model."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from preflab import models, rollout, runtime
+from preflab.config import EvaluateStage
+from preflab.errors import PreflabError
+from preflab.evaluate import frontier, rouge
+from preflab.reference import Reference
+
+Score = Callable[[Tensor, Tensor], Tensor]
+
+
+class Responses(NamedTuple):
+    """One to each context: `texts` and `tokens` `[contexts, response]`, truncated; `kl` in nats, NaN if unknown.
+
+    `length` in tokens; `ended`: whether the end-token rule is met.
+    """
+
+    texts: list[str]
+    tokens: Tensor
+    kl: np.ndarray
+    length: np.ndarray
+    ended: np.ndarray
+
+
+def sampled(cfg: EvaluateStage, lm: Any, ref: Reference, queries: Tensor) -> Responses:
+    """A sample of `lm` to each of the left-padded queries `[contexts, query]`; KL: Σ log π − log ρ on it."""
+    length, temperature = cfg.task.response_length, cfg.task.temperature
+    pad_id = ref.layout.pad_id
+
+    @torch.no_grad()
+    def sample_chunk(job: tuple[int, Tensor]) -> tuple[Tensor, Tensor]:
+        part, chunk = job
+        uniform = rollout.random_numbers(len(chunk), length, queries.device, cfg.evaluation.seed, "evaluate", part)
+        ro = rollout.sample(lm, ref.layout.inputs(chunk), uniform, temperature, pad_id)
+        base = models.response_logprobs(ref.lm, ro.tokens, length, temperature, pad_id)
+        return ro.responses, (ro.logprobs - base).sum(1)
+
+    jobs = list(enumerate(queries.split(cfg.evaluation.rollout_batch)))
+    responses, kl = _side_by_side(sample_chunk, jobs)
+    return _of_tokens(ref, responses, kl.double().cpu().numpy())
+
+
+def best_of_n(cfg: EvaluateStage, ref: Reference, queries: Tensor, reward: Score) -> Responses:
+    """Of `cfg.n` samples of the reference the one with the highest reward, as PPO gives it; KL: log n − (n − 1)/n."""
+    task, layout = cfg.task, ref.layout
+
+    @torch.no_grad()
+    def best_chunk(job: tuple[int, Tensor]) -> tuple[Tensor, Tensor]:
+        part, chunk = job
+        counts = torch.full((len(chunk),), cfg.n, device=queries.device)
+        seed = (cfg.evaluation.seed, "best of n", part)
+        uniform = rollout.random_numbers(len(chunk) * cfg.n, task.response_length, queries.device, *seed)
+        drawn = rollout.sample(
+            ref.lm, layout.inputs(chunk), uniform, task.temperature, layout.pad_id, counts=counts
+        ).responses
+        scores = reward(chunk.repeat_interleave(cfg.n, 0), layout.truncate(drawn))
+        scores = torch.where(layout.ended(drawn), scores, task.penalty).view(-1, cfg.n)
+        best = scores.argmax(1)
+        rows = torch.arange(len(chunk), device=queries.device)
+        return drawn.view(len(chunk), cfg.n, -1)[rows, best], scores[rows, best]
+
+    jobs = list(enumerate(queries.split(max(cfg.evaluation.rollout_batch // cfg.n, 1))))
+    responses, _ = _side_by_side(best_chunk, jobs)
+    return _of_tokens(ref, responses, np.full(len(queries), frontier.best_of_n_kl(cfg.n)))
+
+
+def written(method: str, ref: Reference, source: list[tuple[str, str | None]], where: str) -> Responses:
+    """`lead-3` of each query or its `reference`; `source`: texts and references, from the file `where`."""
+    if method == "lead-3":
+        texts = [rouge.lead3(query) for query, _ in source]
+    else:
+        missing = sum(reference is None for _, reference in source)
+        if missing:
+            raise PreflabError(
+                f"{where}: {missing} of the first {len(source)} queries have no reference response, and "
+                "method=reference shows them; take a corpus with references, or another method"
+            )
+        texts = [str(reference) for _, reference in source]
+    rows = [encoding.ids for encoding in ref.tokenizer.encode_batch(texts, add_special_tokens=False)]
+    longest = max(map(len, rows))
+    padded = [row + [ref.layout.pad_id] * (longest - len(row)) for row in rows]
+    tokens = torch.tensor(padded, dtype=torch.long, device=ref.queries.device)
+    length = np.array([len(row) for row in rows])
+    return Responses(texts, tokens, np.full(len(texts), np.nan), length, np.ones(len(texts), bool))
+
+
+def _side_by_side(function: Callable[[Any], tuple[Tensor, Tensor]], jobs: list[Any]) -> tuple[Tensor, Tensor]:
+    first, second = [], []
+    with runtime.progress(len(jobs), "sampling", unit="batch") as bar:
+        for a, b in runtime.side_by_side(function, jobs):
+            first.append(a)
+            second.append(b)
+            bar.update()
+    return torch.cat(first), torch.cat(second)
+
+
+def _of_tokens(ref: Reference, responses: Tensor, kl: np.ndarray) -> Responses:
+    truncated = ref.layout.truncate(responses)
+    texts = models.decode(ref.tokenizer, truncated, ref.layout.pad_id)
+    length = (truncated != ref.layout.pad_id).sum(1).cpu().numpy()
+    return Responses(texts, truncated, kl, length, ref.layout.ended(responses).cpu().numpy())

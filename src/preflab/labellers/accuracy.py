@@ -1,0 +1,36 @@
+"""Summaries by other means than summary.py, whose judge this is: ROUGE-1 against the reference and supported items.
+
+    score = ROUGE-1 (F-measure) with the reference + share of the summary's items that the source has
+
+Items are numbers, names and pairs of words (evaluate/faithfulness.py, with its limits).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from preflab.evaluate import faithfulness
+from preflab.labellers import summary
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """`references`: the reference summary of each query."""
+
+    references: dict[str, str]
+
+    def score(self, queries: list[str], responses: list[str], /) -> np.ndarray:
+        """`[texts]` scores in 0 … 2, float64."""
+        from rouge_score.rouge_scorer import RougeScorer
+
+        scorer = RougeScorer(["rouge1"], use_stemmer=True)
+        wanted = [summary.reference_of(self.references, query) for query in queries]
+        covered = [scorer.score(*pair)["rouge1"].fmeasure for pair in zip(wanted, responses, strict=True)]
+        support = faithfulness.support(responses, queries)
+        return np.array(covered, np.float64) + support.found / np.maximum(support.items, 1)
+
+
+def load(queries: Path) -> Accuracy:
+    """With the references in the folder of the stage `prepare`."""
+    return Accuracy(summary.references(queries))

@@ -1,0 +1,11 @@
+"""The default judge: a sentiment classifier like the default labeller's, trained on the other half of the reviews."""
+
+from pathlib import Path
+
+from preflab import classifier
+from preflab.labellers._responses import OfResponses
+
+
+def load(queries: Path) -> OfResponses:
+    """Scores are log-odds that the text is positive."""
+    return OfResponses(classifier.load(queries / "classifiers", "judge").score)

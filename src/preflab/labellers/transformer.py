@@ -1,0 +1,15 @@
+"""The paper's kind of classifier (sentiment_transformer.py), trained by the stage `prepare`."""
+
+import os
+from pathlib import Path
+
+from preflab import sentiment_transformer
+from preflab.labellers._responses import OfResponses
+
+
+def load(queries: Path) -> OfResponses:
+    """Scores are log-odds that the text is positive; on a GPU where there is one (PREFLAB_DEVICE overrides)."""
+    import torch
+
+    device = os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    return OfResponses(sentiment_transformer.load(queries / "classifiers", "transformer", device).score)

@@ -1,0 +1,67 @@
+"""What policy and reward model read of a query, and where a response ends."""
+
+import torch
+from test_reward import comparisons
+from test_stages import WORDS
+from tiny_model import END, LAYOUT, PAD, gpt2, policy_stage, task
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+
+from preflab import layout, models, ppo, rollout
+from preflab.comparisons import sample
+
+AROUND = LAYOUT._replace(prefix=(8, 9), suffix=(4,))
+
+
+def test_prefix_and_suffix_stand_at_the_real_tokens():
+    queries = torch.tensor([[PAD, PAD, 5, 6], [1, 2, 7, 3]])
+    assert AROUND.inputs(queries).tolist() == [[PAD, PAD, 8, 9, 5, 6, 4], [8, 9, 1, 2, 7, 3, 4]]
+    assert LAYOUT.inputs(queries) is queries
+
+
+def test_without_an_end_token_responses_stay_whole_and_all_have_ended():
+    responses = torch.tensor([[1, 2, END, 4, END, 6], [1, 1, 1, 1, 1, 1]])
+    free = LAYOUT._replace(end_id=None)
+    assert free.truncate(responses) is responses
+    assert free.ended(responses).tolist() == [True, True]
+    assert LAYOUT.truncate(responses).tolist() == [[1, 2, END, 4, END, PAD], [1] * 6]
+    assert LAYOUT.ended(responses).tolist() == [True, False]
+
+
+def test_texts_of_a_task_become_tokens_of_the_model():
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token=WORDS[0]))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    shape = layout.of(task(prefix=f"{WORDS[2]} {WORDS[3]}", suffix=WORDS[4]), tokenizer, PAD)
+    assert (shape.prefix, shape.suffix) == ((2, 3), (4,))
+    assert shape.end_id == WORDS.index(".")
+    assert layout.of(task(truncate_token=None), tokenizer, PAD).end_id is None
+
+
+def test_the_policy_reads_the_prefix_and_the_reward_does_not():
+    lm, queries = gpt2(), models.left_pad(torch.tensor([c.query for c in comparisons(4)]), PAD)
+    policy = models.Policy(lm)
+    numbers = rollout.random_numbers(4, 8, queries.device, 1)
+    ro = rollout.sample(lm, AROUND.inputs(queries), numbers, 0.7, PAD, policy.value_head)
+    seen = []
+
+    def score(given, _responses):
+        seen.append(given)
+        return torch.zeros(4)
+
+    episodes = ppo.score(policy_stage(), lm, score, score, ro, queries, AROUND)
+    assert all(given is queries for given in seen)
+    assert episodes.tokens.shape == (4, 2 + queries.shape[1] + 1 + 8)
+    torch.testing.assert_close(episodes.reference_logprobs, episodes.logprobs)  # the reference reads it too
+
+
+def test_responses_for_labels_are_drawn_behind_prefix_and_suffix():
+    lm, queries = gpt2(), models.left_pad(torch.tensor([c.query for c in comparisons(3)]), PAD)
+    free = AROUND._replace(end_id=None)
+    found = sample.passing(lm, queries, 2, task(), free, 6, 1, ("test",)).responses
+    wrapped = sample.passing(
+        lm, free.inputs(queries), 2, task(), LAYOUT._replace(end_id=None), 6, 1, ("test",)
+    ).responses
+    assert torch.equal(found, wrapped)
+    bare = sample.passing(lm, queries, 2, task(), LAYOUT._replace(end_id=None), 6, 1, ("test",)).responses
+    assert not torch.equal(found, bare)

@@ -1,0 +1,59 @@
+"""All five tasks from texts to evaluated policies: the grid `tasks`, its stages by the commands of dvc.yaml, in turn.
+
+The summarization tasks read real articles and posts where they are at hand, the package's news otherwise.
+"""
+
+import importlib
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import workspace
+import yaml
+from samples import SAMPLES
+
+from preflab import cells, dvc_state
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+TASKS = ["sentiment", "descriptiveness", "mock", "tldr_small", "cnndm_small"]
+REAL = {
+    "tldr_small": ("openai_instructgpt/tldr_samples.csv", "context", "ref_text"),
+    "cnndm_small": ("cnndm/kaggle_train_sample100.zip", "article", "highlights"),
+}
+
+
+def spec(task: str) -> dict[str, object]:
+    """The grid `tasks` cut down to one task, and fewer contexts than a sample has articles."""
+    found = yaml.safe_load((workspace.PROJECT / "conf" / "grid" / "tasks.yaml").read_text())
+    found["product"] = {"task": [task]}
+    found["base"] += ["evaluation.contexts=4", "comparisons.heldout=8", "comparisons.num=8"]
+    file, text, reference = REAL.get(task, ("", "", ""))
+    if file and (SAMPLES / file).exists():
+        found["base"] += ["corpus=table", f"corpus.path='{SAMPLES / file}'"]
+        found["base"] += [f"corpus.columns.text={text}", f"corpus.columns.reference={reference}"]
+    return found
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_two_cell_grid_of_each_task_is_built(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = workspace.make(tmp_path / "w", spec(task))
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    built = cells.build(root, "quick")
+    assert [row["method"] for row in built.cells.values()] == ["zero-shot", "rl"]
+    cells.write_params(root, built)
+    stages = dvc_state.stages(yaml.safe_load((root / "dvc.yaml").read_text()), cells.as_data(built))
+    for instance in built.instances.values():
+        words = shlex.split(stages[instance.stage].cmd)
+        words = words[: words.index("--run")] if "--run" in words else words  # nothing is recorded
+        monkeypatch.setattr(sys, "argv", words[2:])
+        importlib.import_module(words[2]).main()
+    for cell, row in built.cells.items():
+        metrics = json.loads(Path(f"reports/metrics/{cell}.json").read_text())
+        assert metrics["contexts"] == 4
+        assert ("win_rate" in metrics) == (row["method"] == "rl")
+        assert ("rouge1" in metrics) == (task in REAL)
+        assert metrics["ended"] == 1 or task != "mock"  # the task that truncates nothing
