@@ -12,7 +12,7 @@ def main() -> None:
     parser.add_argument("params", type=Path, help="settings of this instance")
     parser.add_argument("--queries", type=Path, required=True, help="folder of the stage prepare")
     parser.add_argument("--model", type=Path, required=True, help="folder of the base model, the reference")
-    parser.add_argument("--comparisons", type=Path, required=True, help="folder of the stage comparisons")
+    parser.add_argument("--comparisons", type=Path, help="folder of the stage comparisons, for zero_shot")
     parser.add_argument("--policy", type=Path, help="folder of the stage ppo or sft; without it, the reference")
     parser.add_argument("--reward", type=Path, help="folder of the reward that trained it, or picks the best of n")
     parser.add_argument("--reference", type=Path, help="samples of the stage zero_shot, to compare with")
@@ -23,6 +23,8 @@ def main() -> None:
     from preflab import config, files, kinds, tracking
     from preflab.evaluate import policy
 
+    if not (args.reference or args.comparisons):
+        parser.error("one of --comparisons and --reference is needed: the labeller's scale is in there")
     kind = kinds.kind_of(args.params, "evaluate")
     cfg = config.load(kind, args.params)
     names = ("queries", "model", "comparisons", "policy", "reward", "reference")
@@ -32,7 +34,7 @@ def main() -> None:
             cfg,
             args.queries,
             args.model,
-            args.comparisons,
+            args.reference or args.comparisons,
             args.out,
             args.policy,
             args.reward,

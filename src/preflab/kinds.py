@@ -22,7 +22,7 @@ _DATA = {"corpus", "classifier_corpus", "model", "pretrain", "task"}
 _LABELLED = _DATA | {"labeller", "comparisons", "scale", "runtime"}
 _REWARD = _LABELLED | {"reward", "labels", "collection", "ablation", "method", "sft"}
 _POLICY = _REWARD | {"policy", "episode_scale"}
-_COMPARED = ["prepare", "model", "comparisons", "zero_shot"]  # what every evaluation but zero_shot itself reads
+_COMPARED = ["prepare", "model", "zero_shot"]  # what every evaluation but zero_shot itself reads
 
 KINDS: dict[str, Kind] = {
     "fetch": Kind("data/raw", [], {"corpus"}),

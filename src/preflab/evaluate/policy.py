@@ -17,13 +17,16 @@ def run(
     cfg: EvaluateStage,
     queries: Path,
     model: Path,
-    comparisons: Path,
+    labeller: Path,
     out: Path,
     policy: Path | None = None,
     reward: Path | None = None,
     zero_shot: Path | None = None,
 ) -> dict[str, float]:
-    """Write `samples.parquet` (a row per context) to `out`; returns the metrics. No `policy`: the reference itself."""
+    """Write `samples.parquet` (a row per context) to `out`; returns the metrics. No `policy`: the reference itself.
+
+    `labeller`: the folder of the comparisons or, with the same labeller.json, of the samples of zero_shot.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -45,12 +48,12 @@ def run(
         found = responses.best_of_n(cfg, ref, tokens, score)
     else:
         found = responses.written(cfg.method, ref, source, file)
-    calibration = synthetic.load_calibration(comparisons)
+    calibration = synthetic.load_calibration(labeller)
     asked, given = [query for query, _ in source], [response for _, response in source]
-    labeller = labellers.load(calibration.scorer, queries).score(asked, found.texts)
+    scores = labellers.load(calibration.scorer, queries).score(asked, found.texts)
     columns: dict[str, Any] = {
         "reward_model": np.full(contexts, np.nan),
-        "labeller": (labeller - calibration.mean) / calibration.std,
+        "labeller": (scores - calibration.mean) / calibration.std,
         "judge": labellers.load(calibration.judge, queries).score(asked, found.texts),
         "vader": metrics.vader(found.texts),
         "kl": found.kl,
@@ -65,6 +68,7 @@ def run(
     if has_preamble := copying.PREAMBLES.get(cfg.task.name):
         columns["preamble"] = np.array([has_preamble(query) for query in asked], float)
     out.mkdir(parents=True, exist_ok=True)
+    calibration.save(out / "labeller.json")
     table = {"context": range(contexts), "query": asked, "reference": given, "response": found.texts, **columns}
     pq.write_table(pa.table({k: pa.array(v) for k, v in table.items()}), out / "samples.parquet")
 
