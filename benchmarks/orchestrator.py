@@ -122,9 +122,9 @@ def measured(runs: int, words: list[str] | None = None) -> Iterator[Row]:
                     if wanted(one["case"]):
                         yield one
         if wanted(SWEEP):
-            yield sweep_overhead(Path(scratch) / "sweep", min(runs, 3))
+            yield sweep_overhead(Path(scratch) / "sweep", runs)
         if wanted(REPORT):
-            yield from report(Path(scratch) / "report", min(runs, 3))
+            yield from report(Path(scratch) / "report", runs)
         for name in sorted(path.stem for path in (ROOT / "pipelines").glob("[!_]*.py")):
             if wanted(f"--help of {name}"):
                 help_of = partial(run, ROOT, sys.executable, "-m", f"pipelines.{name}", "--help")
@@ -143,9 +143,9 @@ def at_size(count: int, root: Path, runs: int) -> Iterator[Row]:
     last = count == INSTANCES[-1]
     yield row(noop, timed(runs, partial(run, root, "dvc", "repro")), 6.0 if last else None)
     yield row(planned, timed(runs, plan), 2.0 if last else None)
-    yield row(first, timed(min(runs, 2), plan, before=partial(shutil.rmtree, root / ".preflab")))
-    yield row(by_dvc, executed_by_dvc(root, min(runs, 3)))
-    yield row(by_sweep, executed_by_runner(root, min(runs, 3)))
+    yield row(first, timed(runs, plan, before=partial(shutil.rmtree, root / ".preflab")))
+    yield row(by_dvc, executed_by_dvc(root, runs))
+    yield row(by_sweep, executed_by_runner(root, runs))
 
 
 def executed_by_dvc(root: Path, runs: int) -> list[float]:
