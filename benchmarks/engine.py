@@ -38,7 +38,7 @@ def ppo_iteration(size: Size, device: "torch.device") -> Run:
         "benchmark", size.query, None, None, None, None, size.response, TEMPERATURE, ".", size.response // 2, -1.0
     )
     layout = Layout(size.vocab, 0, task.truncate_after)
-    cfg = PolicyStage(task, settings, None, Runtime(torch.get_num_threads(), "auto"), 0)
+    cfg = PolicyStage(task, settings, None, None, Runtime(torch.get_num_threads(), "auto"), 0)
     optimizer = optim.build(settings.adam, policy.parameters(), settings.lr, settings.adam_eps)
 
     def run() -> dict[str, float]:

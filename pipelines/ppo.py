@@ -69,8 +69,8 @@ def main() -> None:
 def run(
     cfg: "PolicyStage", args: argparse.Namespace, folder: Path, record: "Record | Silent"
 ) -> list[dict[str, float]]:
-    """Train, write the policy (and the last reward model of an online run) to `--out`; returns the curve."""
-    from preflab import comparisons, models, online, parallel, ppo, reference, reward, scoring
+    """Train, write the policy to `--out`, and the reward model where it is not what it was; returns the curve."""
+    from preflab import comparisons, models, online, parallel, ppo, reference, reward, scoring, shared
     from preflab.comparisons import synthetic
 
     ref = reference.load(cfg.runtime, cfg.task, args.queries, args.model)
@@ -78,10 +78,15 @@ def run(
     pad_id = ref.layout.pad_id
     true = scoring.true_score(args.queries, ref.tokenizer, calibration, pad_id)
     given = scoring.load(args.reward, args.model, ref.lm, args.queries, ref.tokenizer, pad_id)
-    collector = None
+    lm = models.load_causal_lm(args.model, ref.queries.device)
+    policy, collector, label_loss = None, None, None
     if cfg.online is None:
         models.freeze(ref.lm)  # with online labels reward models start from it
-        if isinstance(given, scoring.NetworkScore):
+        if cfg.shared and isinstance(given, scoring.NetworkScore):
+            policy = shared.Policy(lm, given.model)
+            labels = comparisons.read(args.comparisons / "train.parquet")
+            label_loss = shared.label_loss(policy, labels, cfg.shared, cfg.seed, ref.layout.pad_id)
+        elif isinstance(given, scoring.NetworkScore):
             models.freeze(given.model.trunk)
     else:
         if not isinstance(given, scoring.NetworkScore):
@@ -98,11 +103,13 @@ def run(
         log=lambda row, update: record.metrics({k: v for k, v in row.items() if k != "update"}, step=update),
         save_state=collector.save_state if collector else lambda: ({}, {}),
         load_state=collector.load_state if collector else lambda _tensors, _state: None,
+        added_loss=label_loss,
     )
-    policy = models.Policy(models.load_causal_lm(args.model, ref.queries.device))
-    result = ppo.train(cfg, ref.lm, policy, ref.queries, ref.layout, hooks, folder)
+    result = ppo.train(cfg, ref.lm, policy or models.Policy(lm), ref.queries, ref.layout, hooks, folder)
     if parallel.rank() == 0:
         models.save_policy(result.policy, args.out, args.model)
+        if policy:
+            reward.save(policy.rewarder, args.out / "reward", args.model)
         if collector:
             reward.save(collector.model, args.out / "reward", args.model)
             comparisons.write(collector.labels, args.out / "labels.parquet")

@@ -41,7 +41,9 @@ def run(
     cfg: "RewardStage", args: argparse.Namespace, record: "Record | Silent"
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Write the reward to `--out`; returns its metrics and training curve."""
-    from preflab import comparisons, parallel, reference, reward, scoring
+    from functools import partial
+
+    from preflab import comparisons, parallel, reference, reward, scoring, shared
     from preflab.comparisons import synthetic
     from preflab.errors import PreflabError
 
@@ -58,9 +60,11 @@ def run(
             f"{args.comparisons}/train.parquet: holds {len(labels)} comparisons, "
             f"labels {cfg.initial.name} needs {cfg.initial.num}; raise comparisons.num"
         )
+    language = partial(shared.language_loss, reference=ref.lm, task=cfg.task, layout=ref.layout)
     training = reward.train(
-        ref.lm, labels[: cfg.initial.num], ref.queries, cfg.task, cfg.reward, ref.layout, cfg.seed, "reward"
-    )
+        ref.lm, labels[: cfg.initial.num], ref.queries, cfg.task, cfg.reward, ref.layout, cfg.seed, "reward",
+        added_loss=language if cfg.reward.shared else None,
+    )  # fmt: skip
     for row in training.curve:
         record.metrics({k: v for k, v in row.items() if k != "step"}, step=int(row["step"]))
     if parallel.rank() == 0:

@@ -238,7 +238,7 @@ def test_settings_of_one_group_are_remembered_in_their_order(root: Path) -> None
 
 
 def test_there_are_the_grids_that_the_documents_name() -> None:
-    assert GRIDS == ["paper", "pretrain", "quick", "smoke", "smollm2", "tasks"]
+    assert GRIDS == ["claims", "paper", "pretrain", "quick", "smoke", "smollm2", "tasks"]
 
 
 def test_text_is_read_alike_by_dvc_and_pyyaml(quick: grid.Grid) -> None:

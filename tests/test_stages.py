@@ -15,7 +15,7 @@ from tiny_model import END, LAYOUT, VOCABULARY, gpt2, task
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from preflab import classifier, config, corpora, kinds, labellers, prepare, pretrain, reference
-from preflab.comparisons import build
+from preflab.comparisons import Comparison, build, write
 from preflab.compose import composer
 from preflab.errors import PreflabError
 from preflab.evaluate import policy, responses
@@ -107,6 +107,8 @@ def calibrated(queries, comparisons):
     )
     settings = config.Labeller("classifier", "classifier", "judge", 0.42)
     build.calibrate(settings, {"classifier": own}, judged).save(comparisons / "labeller.json")
+    labels = [Comparison([1] * 12, [[2] * 24] * 4, 0, "classifier", 1, "reference")]
+    write(labels, comparisons / "heldout.parquet")
 
 
 def evaluate_settings(method="sample", n=1):

@@ -1,7 +1,7 @@
 """Majority votes against exact probabilities; bootstrap intervals on data whose answer is known."""
 
 from itertools import product
-from math import ceil, exp, sqrt
+from math import exp, sqrt
 
 import numpy as np
 import pytest
@@ -9,16 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preflab.evaluate.statistics import (
-    Interval,
     bootstrap,
     bootstrap_ratio,
-    contexts_needed,
-    count_needed,
-    holm,
     majority,
-    p_value,
-    seeds_needed,
-    spread,
 )
 
 
@@ -137,97 +130,3 @@ def test_bootstrap_of_a_ratio_covers_the_true_share():
         low, high = bootstrap_ratio(rng.binomial(whole, 0.3), whole, resamples=400, seed=trial)[1:]
         covered += low <= 0.3 <= high
     assert 0.9 <= covered / 200 <= 0.99
-
-
-def test_p_value_is_5_percent_at_the_end_of_a_95_percent_interval():
-    interval = Interval(2.0, 1.0, 4.0)
-    assert p_value(interval, 1.0) == pytest.approx(0.05)  # by the lower half
-    assert p_value(interval, 4.0) == pytest.approx(0.05)  # by the upper one
-    assert p_value(interval, 2.0) == 1.0
-    assert p_value(interval, 2.0 - 1.0 * 2.5758293 / 1.9599640) == pytest.approx(0.01)
-    assert p_value(Interval(2.0, 1.0, 4.0), 1.0, level=0.9) == pytest.approx(0.1)
-    assert p_value(Interval(1.0, 1.0, 1.0), 0.0) == 0.0
-    assert p_value(Interval(1.0, 1.0, 1.0), 1.0) == 1.0
-
-
-def test_holm_by_hand():
-    # sorted 0.01, 0.015, 0.03, 0.04 times 4, 3, 2, 1: 0.04, 0.045, 0.06, 0.04, none below one before it
-    assert holm([0.03, 0.01, 0.04, 0.015]) == pytest.approx([0.06, 0.04, 0.06, 0.045])
-    assert holm([0.6, 0.7]).tolist() == [1.0, 1.0]
-    assert holm([]).tolist() == []
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.sampled_from([0.01, 0.05, 0.2]))
-def test_holm_rejects_what_the_step_down_procedure_rejects(p, alpha):
-    rejected = []
-    for step, test in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        if p[test] * (len(p) - step) > alpha:
-            break
-        rejected.append(test)
-    assert np.flatnonzero(holm(p) <= alpha).tolist() == sorted(rejected)
-
-
-def test_spread_brings_back_the_variances_that_made_the_table():
-    rng = np.random.default_rng(7)
-    seeds, contexts = 200, 2_000
-    table = 3 + rng.normal(0, 2, (seeds, 1)) + rng.normal(0, 1, (1, contexts)) + rng.normal(0, 0.5, (seeds, contexts))
-    found = spread(table)
-    assert found.seeds == pytest.approx(4, rel=0.4)  # 4 standard errors of a variance of 200
-    assert found.contexts == pytest.approx(1, rel=0.13)
-    assert found.rest == pytest.approx(0.25, rel=0.02)
-    assert found.error(seeds, contexts) == pytest.approx(table.mean(1).std() / sqrt(seeds), rel=0.05)
-
-
-def test_spread_by_hand():
-    # rows 1, 3, columns 1, 3: means 1 and 3 both ways, nothing left
-    assert spread([[0.0, 2.0], [2.0, 4.0]]) == (2.0, 2.0, 2.0, 0.0)
-    # rows 0, 6, columns 2, 4, left ±1: rest 4; between rows 18 − 4/2, between columns 2 − 4/2
-    assert spread([[0.0, 0.0], [4.0, 8.0]]) == (3.0, 16.0, 0.0, 4.0)
-    assert spread([[0.0, 4.0], [0.0, 8.0]]) == (3.0, 0.0, 16.0, 4.0)
-    assert spread([1.0, 3.0, 5.0]) == (3.0, 0.0, 4.0, 0.0)
-    with pytest.raises(ValueError, match="1 context"):
-        spread([1.0])
-
-
-def test_contexts_needed_is_the_textbook_sample_size():
-    wins = np.tile([1.0, 1.0, 1.0, 0.0, 0.0], 20)  # 60 % of 100, variance 0.24 · 100/99
-    n = contexts_needed(wins, 0.5)
-    assert n == ceil(1.959964**2 * 0.24 * 100 / 99 / 0.1**2)
-    assert contexts_needed(wins, 0.6) is None
-    assert contexts_needed(np.full(5, 0.6), 0.5) == 1
-
-
-def test_contexts_do_not_help_where_the_seeds_disagree_and_seeds_do():
-    rng = np.random.default_rng(8)
-    table = np.array([[0.2], [0.9], [0.7]]) + rng.normal(0, 0.1, (3, 500))
-    assert contexts_needed(table, 0.5) is None
-    n = seeds_needed(table, 0.5)
-    found = spread(table)
-    assert n is not None
-    assert 1.959964 * found.error(n, 500) <= abs(found.mean - 0.5) < 1.959964 * found.error(n - 1, 500)
-    with pytest.raises(ValueError, match="one seed"):
-        seeds_needed(table[0], 0.5)
-
-
-def test_contexts_needed_counts_what_seeds_and_contexts_make_together():
-    rng = np.random.default_rng(10)
-    table = 0.6 + rng.normal(0, 0.3, 80) + rng.normal(0, 0.4, (2, 80))
-    n, found = contexts_needed(table, 0.5), spread(table)
-    assert n is not None
-    assert 1.959964 * found.error(2, n) <= abs(found.mean - 0.5) < 1.959964 * found.error(2, n - 1)
-
-
-def test_as_many_contexts_as_needed_mostly_settle_it():
-    rng = np.random.default_rng(9)
-    n = contexts_needed(rng.random(300) < 0.55, 0.5)
-    assert n is not None
-    settled = np.mean([p_value(bootstrap(rng.random(2 * n) < 0.55, 200, seed), 0.5) < 0.05 for seed in range(50)])
-    assert settled > 0.6
-
-
-def test_count_needed_shrinks_the_half_on_the_bounds_side():
-    interval = Interval(0.6, 0.4, 0.7)
-    assert count_needed(interval, 0.5, 100) == 400  # half 0.2 must become 0.1
-    assert count_needed(interval, 0.65, 100) == 400  # half 0.1 must become 0.05
-    assert count_needed(interval, 0.1, 100) == 16
-    assert count_needed(interval, 0.6, 100) is None

@@ -47,6 +47,7 @@ def reward_settings(**changes: object) -> Reward:
     base = {
         "lr": 1e-2, "batch_size": 4, "epochs": 1, "adam": "tf", "adam_eps": 1e-5,
         "normalize_before": True, "normalize_after": True, "normalize_samples": 32, "rollout_batch": 16,
+        "shared": False,
     }  # fmt: skip
     return Reward(**(base | changes))  # type: ignore[arg-type]
 
@@ -66,4 +67,4 @@ def policy_stage(seed: int = 1, **changes: object) -> PolicyStage:
     """A stage around `policy_settings`; `task_…` changes go to the task."""
     of_task = {k[5:]: v for k, v in changes.items() if k.startswith("task_")}
     of_policy = {k: v for k, v in changes.items() if not k.startswith("task_")}
-    return PolicyStage(task(**of_task), policy_settings(**of_policy), None, Runtime(1, "fp32"), seed)
+    return PolicyStage(task(**of_task), policy_settings(**of_policy), None, None, Runtime(1, "fp32"), seed)

@@ -206,7 +206,10 @@ class Collection:
 
 @dataclass(slots=True)
 class Reward:
-    """Reward-model training (paper §2.1, released train_reward.py); `batch_size` in comparisons."""
+    """Reward-model training (paper §2.1, released train_reward.py); `batch_size` in comparisons.
+
+    `shared`: one network is reward model and policy (preflab.shared), which the paper gave up (§4).
+    """
 
     lr: float
     batch_size: int
@@ -217,6 +220,7 @@ class Reward:
     normalize_after: bool
     normalize_samples: int
     rollout_batch: int
+    shared: bool
 
 
 @dataclass(slots=True)
@@ -267,6 +271,14 @@ class Evaluation:
 
 
 @dataclass(slots=True)
+class Frontier:
+    """Samples of the reference whose reweighting shows what reward a KL can buy (Figure 3): `contexts` × `samples`."""
+
+    contexts: int
+    samples: int
+
+
+@dataclass(slots=True)
 class Method:
     """How a cell's responses come about: `name` one of kinds.METHODS; `n` samples of the reference in best-of-n."""
 
@@ -300,6 +312,14 @@ class Query:
     query_length: int
     start_text: str | None
     end_text: str | None
+
+
+@dataclass(slots=True)
+class Shared:
+    """The labels of a policy that is its own reward model: `num_train`, and `batch_size` of them in each step."""
+
+    num_train: int
+    batch_size: int
 
 
 @dataclass(slots=True)
@@ -386,9 +406,12 @@ class RewardStage:
 
 @dataclass(slots=True)
 class PolicyStage:
+    """`online`: labels that come while the policy trains; `shared`: labels on which a shared network trains as well."""
+
     task: Task
     policy: Policy
     online: Online | None
+    shared: Shared | None
     runtime: Runtime
     seed: int
 
@@ -403,13 +426,14 @@ class SftStage:
 
 @dataclass(slots=True)
 class EvaluateStage:
-    """`method`: whose responses, see preflab.evaluate.policy; `n` of best-of-n."""
+    """`method`: whose responses, see preflab.evaluate.policy; `n` of best-of-n; `frontier`: of the reference alone."""
 
     task: Task
     evaluation: Evaluation
     runtime: Runtime
     method: str
     n: int
+    frontier: Frontier | None = None
 
 
 STAGES: dict[str, type] = {
@@ -543,6 +567,13 @@ def check(settings: Any) -> list[str]:
         if isinstance(part, Evaluation):
             need(part.votes % 2 == 1, f"evaluation.votes={part.votes}: must be odd, or majorities tie")
             problems += _above_zero("evaluation", part, "contexts", "votes", "rollout_batch")
+        if isinstance(part, Frontier):
+            problems += _above_zero("evaluation.frontier", part, "contexts", "samples")
+            need(
+                part.contexts <= settings.evaluation.contexts,
+                f"evaluation.frontier.contexts={part.contexts}: more than "
+                f"evaluation.contexts={settings.evaluation.contexts}",
+            )
         if isinstance(part, Comparisons):
             problems += _above_zero("comparisons", part, "num", "heldout", "rollout_batch", "max_rounds")
         if isinstance(part, Reward):
@@ -562,6 +593,8 @@ def check(settings: Any) -> list[str]:
                 part.num_initial <= part.num_train,
                 f"collection.initial.num={part.num_initial}: more than labels.num_train={part.num_train}",
             )
+    if isinstance(settings, PolicyStage) and settings.online and settings.online.reward.shared:
+        problems.append("reward.shared=true: trains on labels that are all there; take collection=offline")
     if isinstance(settings, RewardStage) and not settings.known_reward and settings.reward.batch_size > 0:
         need(
             settings.initial.num % settings.reward.batch_size == 0,

@@ -95,7 +95,10 @@ class Grid:
 
 
 def points(spec: Settings) -> list[Point]:
-    """The cells of conf/grid/NAME.yaml: the product of the axes and the rows of `include`, each with every seed."""
+    """The cells of conf/grid/NAME.yaml: the product of the axes and the rows of `include`, each with every seed.
+
+    A row of `include` may have `seeds` of its own.
+    """
     product = spec.get("product") or {}
     rows = (
         [dict(zip(product, values, strict=True)) for values in itertools.product(*product.values())] if product else []
@@ -103,9 +106,10 @@ def points(spec: Settings) -> list[Point]:
     rows += [dict(row) for row in spec.get("include") or []]
     base = list(spec.get("base") or [])
     found = []
-    for row, seed in itertools.product(rows, spec.get("seeds") or [1]):
-        axes = {key: written(value) for key, value in (row | {"seed": seed}).items()}
-        found.append(Point(base + [f"{key}={value}" for key, value in axes.items()], axes))
+    for row in rows:
+        for seed in row.pop("seeds", None) or spec.get("seeds") or [1]:
+            axes = {key: written(value) for key, value in (row | {"seed": seed}).items()}
+            found.append(Point(base + [f"{key}={value}" for key, value in axes.items()], axes))
     return found
 
 

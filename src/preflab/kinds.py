@@ -67,6 +67,7 @@ UNTRAINED: Settings = {  # stands for the settings of training where the reward 
     "adam_eps": 0.0,
     "normalize_before": True,
     "normalize_after": True,
+    "shared": False,
 }
 BASE = ["fetch", "model", "pretrain"]  # what a task is prepared from: a cell's row has these under `base`
 # Of these a cell's row has the ids; under `evaluate` that of its evaluation, of whichever kind.
@@ -103,13 +104,19 @@ def owned(settings: Settings) -> dict[str, Settings]:
             "max_rounds": settings["comparisons"]["max_rounds"],
             "reward": settings["reward"],
         }
+    shared = None
+    if reward["shared"] and not online:
+        shared = {"num_train": labels["num_train"], "batch_size": reward["batch_size"]}
     prepare = {
         "corpus": settings["corpus"],
         "query": {key: task[key] for key in ("query_length", "start_text", "end_text")},
         "transformer": settings["labeller"].get("training"),
     }
     labeller = {key: value for key, value in settings["labeller"].items() if key != "training"}
-    evaluation = {"task": task, "evaluation": settings["evaluation"], "runtime": runtime, "method": "sample", "n": 1}
+    frontier = settings["evaluation"]["frontier"]
+    evaluated = {key: value for key, value in settings["evaluation"].items() if key != "frontier"}
+    evaluation = {"task": task, "evaluation": evaluated, "runtime": runtime, "method": "sample", "n": 1}
+    evaluation["frontier"] = None
     method = settings["method"]
     return {
         "fetch": {"corpus": settings["corpus"]},
@@ -136,11 +143,12 @@ def owned(settings: Settings) -> dict[str, Settings]:
             "task": task,
             "policy": policy,
             "online": online,
+            "shared": shared,
             "runtime": runtime,
             "seed": seed,
         },
         "sft": {"task": task, "sft": settings["sft"], "runtime": runtime, "seed": seed},
-        "zero_shot": evaluation,
+        "zero_shot": evaluation | {"frontier": frontier},
         "evaluate": evaluation,
         "supervised": evaluation,
         "best_of_n": evaluation | {"method": "best-of-n", "n": method["n"]},

@@ -6,6 +6,7 @@ moving their mean; GAE; clipped policy and value losses; an adaptive (or fixed) 
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -132,7 +133,10 @@ def query_batches(count: int, batch_size: int, seed: int, update: int) -> list[i
 
 
 class Hooks(NamedTuple):
-    """What a run calls out to. `before_update(update, policy)` collects labels online; `log(update, row)` records."""
+    """What a run calls out to. `before_update(update, policy)` collects labels online; `log(update, row)` records.
+
+    `added_loss(step)`: a further loss of each gradient step, by its number in the run.
+    """
 
     reward: Callable[[], Reward]
     true_reward: Reward
@@ -140,6 +144,7 @@ class Hooks(NamedTuple):
     log: Callable[[dict[str, float], int], None]
     save_state: Callable[[], tuple[checkpoint.Tensors, dict[str, Any]]]
     load_state: Callable[[checkpoint.Tensors, dict[str, Any]], None]
+    added_loss: Callable[[int], Tensor] | None = None
 
 
 class Episodes(NamedTuple):
@@ -233,7 +238,7 @@ def train(
             episodes = Episodes(*map(parallel.gather, scored))
             kl = (episodes.logprobs - episodes.reference_logprobs).sum(1).mean().item()
             total, policy_loss, value_loss, approxkl, clipfrac = optimise(
-                cfg, policy, optimizer, episodes, kl_coef, update, layout.pad_id
+                cfg, policy, optimizer, episodes, kl_coef, update, layout.pad_id, hooks.added_loss
             ).tolist()
             if not (math.isfinite(total) and math.isfinite(kl)):
                 kept = f"the last good checkpoint is in {folder}" if folder.exists() else "there is no checkpoint yet"
@@ -288,14 +293,16 @@ def optimise(
     kl_coef: float,
     update: int,
     pad_id: int,
+    added_loss: Callable[[int], Tensor] | None = None,
 ) -> Tensor:
     """All gradient steps of one update; the means of what `losses` returns over them, `[5]`."""
     ppo, device = cfg.policy, episodes.tokens.device
     base = episodes.reference_logprobs if ppo.penalty == "kl" else torch.zeros_like(episodes.logprobs)
     rewards = token_rewards(episodes.logprobs, base, ppo.reward_sign * episodes.score, ppo.kl_sign * kl_coef)
+    first = update * ppo.epochs * ppo.nminibatches
     stats = [
-        step(cfg, policy, optimizer, episodes, rewards, rows.to(device), pad_id)
-        for rows in minibatches(ppo.batch_size, ppo.nminibatches, ppo.epochs, cfg.seed, update)
+        step(cfg, policy, optimizer, episodes, rewards, rows.to(device), pad_id, added_loss and partial(added_loss, at))
+        for at, rows in enumerate(minibatches(ppo.batch_size, ppo.nminibatches, ppo.epochs, cfg.seed, update), first)
     ]
     return parallel.total(torch.stack(stats).mean(0))
 
@@ -308,6 +315,7 @@ def step(
     rewards: Tensor,
     rows: Tensor,
     pad_id: int,
+    added_loss: Callable[[], Tensor] | None = None,
 ) -> Tensor:
     """One gradient step on the episodes `rows`; whitening is per minibatch (train_policy.py:324-338).
 
@@ -331,6 +339,8 @@ def step(
         weight = len(part) / len(rows)
         (weight * loss.total).backward()
         found += weight * torch.stack([x.detach() for x in loss])
+    if added_loss:
+        added_loss().backward()
     parallel.sum_gradients(policy.parameters())
     optimizer.step()
     return found

@@ -176,10 +176,12 @@ def train(
     layout: Layout,
     *seed: object,
     start: Any = None,
+    added_loss: Callable[[RewardModel, Tensor, Tensor], Tensor] | None = None,
 ) -> Training:
     """From the reference (or from `start`), `epochs` over `labels`, normalised before and after.
 
     `queries`: left-padded train queries for the normalisation. The last batch may be smaller (online runs).
+    `added_loss`: a further loss of the model on a batch's queries and chosen samples.
     """
     parallel.require_equal_shares(cfg.batch_size, "reward.batch_size")
     device = reference.device
@@ -201,6 +203,9 @@ def train(
             if len(own):  # of a short last batch a rank may have nothing
                 scores = model.compare(data.queries[own], data.samples[own], layout.pad_id)
                 loss = loss_of(scores, data.best[own]) * (len(own) / len(chunk))
+                if added_loss:
+                    chosen = data.samples[own, data.best[own]]
+                    loss = loss + added_loss(model, data.queries[own], chosen) * (len(own) / len(chunk))
                 right = (scores.argmax(1) == data.best[own]).float().sum() / len(chunk)
             value, accuracy = parallel.total(torch.stack([loss.detach(), right])).tolist()
             if not math.isfinite(value):
@@ -220,12 +225,16 @@ def train(
 
 
 class HeldOut(NamedTuple):
-    """Held-out figures; `ece`: expected calibration error of the chosen sample's probability, 10 equal bins."""
+    """Held-out figures; `ece`: expected calibration error of the chosen sample's probability, 10 equal bins.
+
+    `right` `[comparisons]`: whether the model's favourite is the labeller's.
+    """
 
     accuracy: float
     accuracy_se: float
     loss: float
     ece: float
+    right: list[bool]
 
 
 def evaluate(model: RewardModel, labels: Sequence[Comparison], pad_id: int, device: torch.device) -> HeldOut:
@@ -250,7 +259,8 @@ def evaluate(model: RewardModel, labels: Sequence[Comparison], pad_id: int, devi
         (bins == b).float().mean().item() * abs(right[bins == b].mean().item() - p[bins == b].mean().item())
         for b in bins.unique().tolist()
     )
-    return HeldOut(accuracy, math.sqrt(accuracy * (1 - accuracy) / len(right)), loss_of(scores, data.best).item(), ece)
+    error = math.sqrt(accuracy * (1 - accuracy) / len(right))
+    return HeldOut(accuracy, error, loss_of(scores, data.best).item(), ece, right.bool().tolist())
 
 
 def save(model: RewardModel, folder: Path, base: Path) -> None:

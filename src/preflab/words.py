@@ -30,7 +30,7 @@ def words(text: str) -> list[str]:
 
 def is_content(word: str) -> bool:
     """Whether a lower-case word says something by itself: no stop word, contraction or single letter."""
-    return word not in _stop_words() and "'" not in word and (len(word) > 1 or word.isdigit())
+    return word not in stop_words() and "'" not in word and (len(word) > 1 or word.isdigit())
 
 
 @lru_cache(1 << 18)
@@ -40,7 +40,8 @@ def stem(word: str) -> str:
 
 
 @cache
-def _stop_words() -> frozenset[str]:
+def stop_words() -> frozenset[str]:
+    """Lower-case words that say nothing by themselves."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     return frozenset(ENGLISH_STOP_WORDS) - set(_NO_STOP_WORDS.split())

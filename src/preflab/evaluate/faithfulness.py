@@ -14,7 +14,6 @@ alike; a rise of it beside a rise of copying is the same finding twice.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preflab.evaluate.text import numbers, sentences, spelled, words
+from preflab.words import stem, stop_words
 
 Integers = NDArray[np.int64]
 PAIRS = 0.5  # of a statement's pairs must be found; ours
@@ -53,8 +53,8 @@ class _Source:
         self.words = {_bare(word) for word in words(text)}
         self.places: defaultdict[str, set[int]] = defaultdict(set)
         for number, sentence in enumerate(sentences(text)):
-            for stem in _content(sentence):
-                self.places[stem].add(number)
+            for content in _content(sentence):
+                self.places[content].add(number)
 
     def has(self, statement: str) -> tuple[list[bool], list[bool]]:
         """Which of the statement's numbers and capitalised words are found, and which of its pairs."""
@@ -79,28 +79,13 @@ def support(summaries: Sequence[str], sources: Sequence[str]) -> Support:
 
 def _content(text: str) -> list[str]:
     """The stems of the words that are neither stop words nor numbers, in their order."""
-    return [_stem(_bare(word)) for word in words(text) if word not in _stop_words() and not word.isdigit()]
+    return [stem(_bare(word)) for word in words(text) if word not in stop_words() and not word.isdigit()]
 
 
 def _is_name(word: str) -> bool:
     """Capitalised, and no stop word such as the first of a sentence often is."""
-    return word[0].isupper() and len(word) > 1 and word.lower() not in _stop_words()
+    return word[0].isupper() and len(word) > 1 and word.lower() not in stop_words()
 
 
 def _bare(word: str) -> str:
     return word.removesuffix("'s")
-
-
-@cache
-def _stop_words() -> frozenset[str]:
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-    return frozenset(ENGLISH_STOP_WORDS)
-
-
-@cache
-def _stem(word: str) -> str:
-    """Porter's, as ROUGE stems; nltk comes with rouge-score."""
-    from nltk.stem.porter import PorterStemmer
-
-    return str(PorterStemmer().stem(word))

@@ -1,14 +1,16 @@
 """The stages that evaluate: one response to each held-out test query, scored by everybody."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from preflab import labellers, models, prepare, reference, scoring
+from preflab import comparisons, labellers, models, prepare, reference, scoring
+from preflab import reward as reward_model
 from preflab.comparisons import synthetic
-from preflab.config import EvaluateStage
+from preflab.config import EvaluateStage, Frontier
 from preflab.errors import PreflabError
 from preflab.evaluate import copying, metrics, responses, statistics
 
@@ -25,7 +27,9 @@ def run(
 ) -> dict[str, float]:
     """Write `samples.parquet` (a row per context) to `out`; returns the metrics. No `policy`: the reference itself.
 
-    `labeller`: the folder of the comparisons or, with the same labeller.json, of the samples of zero_shot.
+    `labeller`: the folder of the comparisons or, with their labeller.json and heldout.parquet, of zero_shot's samples.
+    The metadata of samples.parquet say which held-out comparisons the reward model gets right (`heldout_right`, a 1 or
+    0 for each); the reference's column `reference_scores` has the labeller's scores of more samples, if asked for.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -69,14 +73,27 @@ def run(
         columns["preamble"] = np.array([has_preamble(query) for query in asked], float)
     out.mkdir(parents=True, exist_ok=True)
     calibration.save(out / "labeller.json")
-    table = {"context": range(contexts), "query": asked, "reference": given, "response": found.texts, **columns}
-    pq.write_table(pa.table({k: pa.array(v) for k, v in table.items()}), out / "samples.parquet")
+    table: dict[str, Any] = {"context": range(contexts), "query": asked, "reference": given, "response": found.texts}
+    about, right = {}, {}
+    if isinstance(score, scoring.NetworkScore):
+        held_out = comparisons.read(labeller / "heldout.parquet")
+        figures = reward_model.evaluate(score.model, held_out, ref.layout.pad_id, tokens.device)
+        right = {"heldout_accuracy": figures.accuracy, "heldout_accuracy_se": figures.accuracy_se}
+        about["heldout_right"] = "".join("01"[one] for one in figures.right)
+    if not zero_shot:
+        shutil.copyfile(labeller / "heldout.parquet", out / "heldout.parquet")
+    if cfg.frontier:
+        scored = frontier_scores(cfg, cfg.frontier, ref, queries, tokens, asked, calibration)
+        table["reference_scores"] = scored + [None] * (contexts - len(scored))
+    arrays = pa.table({k: pa.array(v) for k, v in (table | columns).items()})
+    pq.write_table(arrays.replace_schema_metadata(about), out / "samples.parquet")
 
     numbers: dict[str, float] = {
         "contexts": contexts,
         "votes": cfg.evaluation.votes,
         "votes_seed": cfg.evaluation.seed,
         "judge_tau": calibration.judge_tau,
+        **right,
     }
     for name, values in columns.items():
         known = values[~np.isnan(values)]
@@ -98,3 +115,20 @@ def run(
         rate = statistics.bootstrap(wins)
         numbers |= {"win_rate": rate.mean, "win_low": rate.low, "win_high": rate.high}
     return numbers
+
+
+def frontier_scores(
+    cfg: EvaluateStage,
+    wanted: Frontier,
+    ref: reference.Reference,
+    queries: Path,
+    tokens: torch.Tensor,
+    asked: list[str],
+    calibration: synthetic.Calibration,
+) -> list[list[float]]:
+    """The labeller's scores `[contexts][samples]` of many samples of the reference, in its standard deviations."""
+    texts = responses.of_reference(cfg, ref, tokens[: wanted.contexts], wanted.samples)
+    repeated = [query for query in asked[: wanted.contexts] for _ in range(wanted.samples)]
+    scores = labellers.load(calibration.scorer, queries).score(repeated, texts)
+    standard = ((scores - calibration.mean) / calibration.std).reshape(wanted.contexts, wanted.samples)
+    return [[float(score) for score in row] for row in standard]

@@ -71,6 +71,29 @@ def best_of_n(cfg: EvaluateStage, ref: Reference, queries: Tensor, reward: Score
     return _of_tokens(ref, responses, np.full(len(queries), frontier.best_of_n_kl(cfg.n)))
 
 
+def of_reference(cfg: EvaluateStage, ref: Reference, queries: Tensor, samples: int) -> list[str]:
+    """`samples` of the reference to each of the left-padded queries, as texts, those of a query one after another."""
+    task, layout, most = cfg.task, ref.layout, cfg.evaluation.rollout_batch
+
+    @torch.no_grad()
+    def sample_part(job: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+        row, part, count = job
+        query = queries[row : row + 1]
+        counts = torch.tensor([count], device=queries.device)
+        seed = (cfg.evaluation.seed, "frontier", row, part)
+        uniform = rollout.random_numbers(count, task.response_length, queries.device, *seed)
+        drawn = rollout.sample(
+            ref.lm, layout.inputs(query), uniform, task.temperature, layout.pad_id, counts=counts
+        ).responses
+        return layout.truncate(drawn), counts
+
+    parts = [min(most, samples - start) for start in range(0, samples, most)]
+    responses, _ = _side_by_side(
+        sample_part, [(row, part, count) for row in range(len(queries)) for part, count in enumerate(parts)]
+    )
+    return models.decode(ref.tokenizer, responses, layout.pad_id)
+
+
 def written(method: str, ref: Reference, source: list[tuple[str, str | None]], where: str) -> Responses:
     """`lead-3` of each query or its `reference`; `source`: texts and references, from the file `where`."""
     if method == "lead-3":
