@@ -1,8 +1,10 @@
 """The paper's claims: the rule on made-up numbers, the selection of cells, the measures, and conf/claims.yaml."""
 
 import json
-from math import atan, pi, sqrt
+from math import atan, ceil, pi, sqrt
 from pathlib import Path
+from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preflab.errors import PreflabError
+from preflab.evaluate.statistics import Interval
 from preflab.report import claims, claims_page, evidence, page, select, table, verdicts
-from preflab.report.evidence import Bootstrap, Normal, Spreads, bootstrap, components, needed
+from preflab.report.evidence import Bootstrap, Spreads, bootstrap, components, needed
 from preflab.report.load import Cell, Grid
 from preflab.report.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED, Case, Finding, Region, holm, most
 
@@ -21,7 +24,29 @@ EXACT = 1e-9  # an error so small that the interval is the value
 
 
 def finding(value: float, error: float = EXACT, region: Region = ABOVE_70, comparable: bool = True) -> Finding:
-    return Finding(Normal(value, error, number=100), region, comparable)
+    return Finding(Normal(value, error), region, comparable)
+
+
+class Normal(NamedTuple):
+    """The simplest evidence there is: a normal estimate with a standard error over 100 comparisons."""
+
+    value: float
+    error: float
+
+    def at_most(self, bound: float) -> float:
+        return NormalDist().cdf((bound - self.value) / self.error)
+
+    def at_least(self, bound: float) -> float:
+        return NormalDist().cdf((self.value - bound) / self.error)
+
+    def interval(self, alpha: float) -> Interval:
+        half = NormalDist().inv_cdf(1 - alpha / 2) * self.error
+        return Interval(self.value, self.value - half, self.value + half)
+
+    def needed(self, bound: float, alpha: float) -> dict[str, int | None]:
+        _, low, high = self.interval(alpha)
+        half = self.value - low if bound < self.value else high - self.value
+        return {"comparisons": ceil(100 * (half / (self.value - bound)) ** 2) if self.value != bound else None}
 
 
 # The rule ------------------------------------------------------------------------------------------------------------
@@ -43,7 +68,7 @@ def finding(value: float, error: float = EXACT, region: Region = ABOVE_70, compa
 )
 def test_a_check_follows_from_its_interval(value, error, region, verdict):
     assert finding(value, error, region).verdict(alpha=0.05) == verdict
-    _, low, high = Normal(value, error, 1).interval(0.05)
+    _, low, high = Normal(value, error).interval(0.05)
     assert (low, high) == pytest.approx((value - 1.96 * error, value + 1.96 * error), rel=1e-4)
     inside, outside = low > region.above and high < region.below, high < region.above or low > region.below
     assert verdict == (REPRODUCED if inside else CONTRADICTED if outside else INCONCLUSIVE)
@@ -82,7 +107,7 @@ def test_policies_at_unequal_kl_decide_nothing():
 
 def with_p(p: float) -> Case:
     """A claim whose interval touches the bound exactly at α = p."""
-    z = -Normal(0, 1, 1).interval(p).low
+    z = -Normal(0, 1).interval(p).low
     return Case((finding(70 + z, 1),))
 
 
@@ -192,9 +217,7 @@ def test_the_contexts_asked_for_do_settle_it():
     assert verdict(round(1.3 * times)) == REPRODUCED
 
 
-def test_needed_comparisons_and_seeds():
-    assert Normal(72, 2, 100).needed(70, 0.05) == {"comparisons": 385}  # 100 · (1.96 · 2/2)² = 384.1
-    assert Normal(70, 2, 100).needed(70, 0.05) == {"comparisons": None}
+def test_needed_seeds_of_a_spread():
     seeds = Spreads(3.0, (3, 3)).needed(1, 0.05)["seeds"]
     assert seeds is not None
     assert Finding(Spreads(3.0, (seeds, seeds)), Region(above=1)).verdict(0.05) == REPRODUCED
@@ -240,9 +263,9 @@ def cell(name: str, row: dict, **values: float) -> Cell:
         "kl_se": 0.1,
     }
     metrics |= {"kl_se": 0.1, "length": 20.0, "ended": 0.9, "distinct_1": 0.2, "distinct_2": 0.4}
-    if optimum := level.pop("optimum", None):
-        metrics["optimum"] = optimum
-    early, accuracy = level.pop("early", 1.0), level.pop("accuracy", None)
+    if best := level.pop("best", None):
+        samples["reference_scores"] = [[best] * 4 for _ in range(CONTEXTS)]
+    early, accuracy = level.pop("early", 1.0), level.pop("accuracy", 0.4)
     samples |= {key: list(value + 0.01 * NOISE) for key, value in level.items()}
     metrics |= {key: float(np.mean(samples[key])) for key in level} | {"labeller_se": 0.1, "reward_model_se": 0.1}
     metrics["reward_model"] = 1.0
@@ -252,11 +275,13 @@ def cell(name: str, row: dict, **values: float) -> Cell:
     usual |= {"labels": None, "collection": None, "seed": None, "num_train": 0, "episodes": 100, "kl_target": None}
     usual |= {"zero_shot": f"{row['task']}-zero-shot", "prepare": row["task"], "comparisons": row["task"]}
     full = usual | row
-    reward = {"heldout_accuracy": accuracy or 0.4, "heldout_accuracy_se": 0.001, "heldout_loss": 1.3}
+    reward = {"heldout_accuracy": accuracy, "heldout_accuracy_se": 0.001, "heldout_loss": 1.3}
     reward |= {"expected_calibration_error": 0.1, "num_train": 8}
+    right = tuple(i < 400 * accuracy for i in range(400))
     trained = full["labels"] is not None
     ids = {"reward": name, "ppo": name} if trained else {}
-    return Cell(name, full | ids | {"evaluate": name}, metrics, samples, curve if trained else {}, reward, {}, {}, {})
+    curve, right = (curve, right) if trained else ({}, ())
+    return Cell(name, full | ids | {"evaluate": name}, metrics, samples, curve, reward, {}, {}, {}, right)
 
 
 def rl(task: str, labels: str, collection: str = "offline", more: dict | None = None, **values: float) -> list[Cell]:
@@ -268,11 +293,11 @@ def rl(task: str, labels: str, collection: str = "offline", more: dict | None = 
 
 def style(task: str) -> list[Cell]:
     """Claims 1 to 4, 6 to 8."""
-    cells = [cell(f"{task}-zero-shot", {"task": task}, judge=0, labeller=1)]
+    cells = [cell(f"{task}-zero-shot", {"task": task}, judge=0, labeller=1, best=5.0)]
     cells += rl(task, "5k", judge=2, labeller=2, accuracy=0.40)
     cells += rl(task, "5k", "online", judge=1.9, labeller=2)
     cells += rl(task, "60k", judge=1.99, labeller=2.8, accuracy=0.45, early=1.5)
-    return cells + rl(task, "mock", judge=2, labeller=3, optimum=5.0)
+    return cells + rl(task, "mock", judge=2, labeller=3)
 
 
 def ablations(task: str) -> list[Cell]:
@@ -281,21 +306,23 @@ def ablations(task: str) -> list[Cell]:
     cells = rl(task, "mock", more=more, judge=2, labeller=4)
     other = {"labeller": "vader", "zero_shot": f"{task}-zero-shot-vader"}
     cells.append(cell(f"{task}-zero-shot-vader", {"task": task} | other))
-    cells += rl(task, "mock", more=other | {"overrides": {"labeller": "vader"}}, judge=1, labeller=9, optimum=12)
+    cells += rl(task, "mock", more=other | {"overrides": {"labeller": "vader"}}, judge=1, labeller=9)
     for name, values in {
         "no_kl": {"kl": 40, "labeller": 8, "distinct": 0.1},
         "entropy": {"kl": 35},
-        "fixed_kl": {"kl": 10, "kl_spread": 4},
+        "fixed_kl": {"kl": 10, "kl_spread": 1},
         "shared_reward": {"accuracy": 0.3, "labeller": 0.5},
-        **{f"epochs{n}": {"accuracy": 0.4} for n in (2, 3, 4, 5)},
         "from_policy": {"accuracy": 0.4},
         "flip_both": {"labeller": 0, "kl": 10},
         "flip_reward": {"labeller": -2, "kl": 60},
-        "no_normalize": {"kl": 10, "kl_spread": 4},
+        "fixed_no_normalize": {"kl": 10, "kl_spread": 1000},
     }.items():
-        target = None if name in ("no_kl", "entropy", "fixed_kl") else 10.0
+        target = None if name in ("no_kl", "entropy", "fixed_kl", "fixed_no_normalize") else 10.0
         axes = {"ablation": name, "overrides": {"ablation": name}, "kl_target": target}
         cells += rl(task, "5k", more=axes, **values)
+    for name in ("none", "epochs2", "epochs3", "epochs4", "epochs5"):
+        axes = {"method": "best-of-n", "ablation": name, "overrides": {"ablation": name}, "kl_target": None}
+        cells += rl(task, "5k", more=axes, accuracy=0.4)
     return cells
 
 
@@ -346,11 +373,11 @@ def test_a_grid_that_behaves_as_the_paper_says_reproduces_all_22_claims(decided)
 
 def test_a_grid_that_behaves_the_other_way_contradicts(decided):
     turned = grid(
-        cell("sentiment-zero-shot", {"task": "sentiment"}, judge=3, labeller=0),
+        cell("sentiment-zero-shot", {"task": "sentiment"}, judge=3, labeller=0, best=3.01),
         *rl("sentiment", "5k", judge=2, labeller=2, accuracy=0.45),
         *rl("sentiment", "5k", "online", judge=3, labeller=2),
         *rl("sentiment", "60k", judge=3, labeller=1, accuracy=0.4, early=0.5),
-        *rl("sentiment", "mock", judge=3, labeller=3, optimum=3.01, kl=30),
+        *rl("sentiment", "mock", judge=3, labeller=3, kl=30),
     )
     verdict = {claim.key: claim.verdict for claim in claims.decide(CLAIMS, turned)}
     contradicted = {key for key, found in verdict.items() if found == CONTRADICTED}
@@ -377,7 +404,8 @@ def test_measures_by_hand(decided):
     assert check(decided, "kl_penalty_needed") == pytest.approx(4, rel=1e-3)
     assert check(decided, "kl_penalty_needed", 2) == pytest.approx(0.1 - 1)  # one word ten times
     assert check(decided, "kl_on_target") == pytest.approx(1, rel=1e-3)
-    assert check(decided, "kl_on_target", -1) == pytest.approx(4000)  # standard deviations 4 and 0.001
+    spreads = [np.std(np.log([10 + shift * seed for seed in (1, 2, 3)]), ddof=1) for shift in (1, 0.001)]
+    assert check(decided, "kl_on_target", -1) == pytest.approx(spreads[0] / spreads[1])
     assert check(decided, "smart_copier") == pytest.approx(90)
     assert check(decided, "copying_buys_accuracy", 1) == pytest.approx(65)
     assert check(decided, "skips_the_preamble") == pytest.approx(100 * (1 / 10 - 39 / 48))

@@ -97,7 +97,7 @@ class Grid:
 def points(spec: Settings) -> list[Point]:
     """The cells of conf/grid/NAME.yaml: the product of the axes and the rows of `include`, each with every seed.
 
-    A row of `include` may have `seeds` of its own.
+    A row of `include` may have `seeds` of its own, and overrides on top of the grid's `base` that are no axes.
     """
     product = spec.get("product") or {}
     rows = (
@@ -107,9 +107,10 @@ def points(spec: Settings) -> list[Point]:
     base = list(spec.get("base") or [])
     found = []
     for row in rows:
+        own = base + list(row.pop("base", []))
         for seed in row.pop("seeds", None) or spec.get("seeds") or [1]:
             axes = {key: written(value) for key, value in (row | {"seed": seed}).items()}
-            found.append(Point(base + [f"{key}={value}" for key, value in axes.items()], axes))
+            found.append(Point(own + [f"{key}={value}" for key, value in axes.items()], axes))
     return found
 
 

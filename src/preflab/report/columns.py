@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from preflab.evaluate import frontier
 from preflab.report import compare
 from preflab.report.compare import Arm
 from preflab.report.load import Cell
@@ -18,6 +19,7 @@ from preflab.report.load import Cell
 Floats = NDArray[np.float64]
 
 DISTINCT, ROUGE = "distinct", "rouge"  # no columns of the samples: worked out from their texts, from three others
+BEST_OF = "best_of_"  # with a number: what the best of so many samples of the reference scores, from `reference_scores`
 SHARES = {"copied_sentences", "supported"}  # kept as shares, printed as percentages
 
 
@@ -47,6 +49,19 @@ def stack(wanted: Sequence[tuple[Arm, str]]) -> Stack:
     return Stack([table[:, complete] for table in tables], rows, seeds, int(complete.sum()))
 
 
+def rights(arms: Sequence[Arm]) -> Stack:
+    """Which held-out comparisons the reward models of each arm get right, 0 or 100; comparisons stand for contexts."""
+    rows = same_seeds(arms)
+    for cell in (cell for row in rows for cell in row):
+        if not cell.right:
+            raise AbsentError(f"{cell.id} has no held-out accuracy of a reward model")
+        if cell.row["comparisons"] != rows[0][0].row["comparisons"]:
+            raise AbsentError(f"{cell.id} and {rows[0][0].id} were held against other comparisons")
+    tables = [100 * np.array([row[at].right for row in rows], np.float64) for at in range(len(arms))]
+    seeds = [seed for seed in (_seed(row) for row in rows) if seed is not None]
+    return Stack(tables, rows, seeds, tables[0].shape[1])
+
+
 def same_seeds(arms: Sequence[Arm]) -> list[tuple[Cell, ...]]:
     """For each seed that all arms have, the cell of each; what has no seed (zero-shot, lead-3) stands beside all."""
     seeded = [set(arm.seeds) for arm in arms if arm.seeds[0] is not None]
@@ -63,10 +78,6 @@ def _seed(row: Sequence[Cell]) -> int | None:
     return next((cell.row["seed"] for cell in row if cell.row["seed"] is not None), None)
 
 
-def seeds_of(arm: Arm) -> list[int]:
-    return [seed for seed in arm.seeds if seed is not None]
-
-
 def _column(cell: Cell, name: str, contexts: list[int]) -> Floats:
     """A column of the samples in the unit of its measure; NaN where a context has no value. [contexts]"""
     if name == DISTINCT:
@@ -76,6 +87,10 @@ def _column(cell: Cell, name: str, contexts: list[int]) -> Floats:
         longest = "rougeLsum" if "rougeLsum" in cell.samples else "rougeL"
         kinds = [_values(cell, kind, contexts) for kind in ("rouge1", "rouge2", longest)]
         return 100 * np.array(kinds, np.float64).mean(0)
+    if name.startswith(BEST_OF):
+        rows = _values(cell, "reference_scores", contexts)
+        n = int(name.removeprefix(BEST_OF))
+        return np.array([frontier.best_of_n(row, n).item() if row else np.nan for row in rows])
     return (100 if name in SHARES else 1) * np.array(_values(cell, name, contexts), np.float64)
 
 

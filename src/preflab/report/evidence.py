@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, floor, inf, isfinite, sqrt
-from statistics import NormalDist
+from math import ceil, floor, isfinite, sqrt
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -67,30 +66,6 @@ class Bootstrap:
     @property
     def _of(self) -> int:
         return len(self.draws) + self.lost + 1
-
-
-@dataclass(frozen=True)
-class Normal:
-    """An estimate with a standard error over `number` comparisons."""
-
-    value: float
-    error: float
-    number: int
-
-    def at_most(self, bound: float) -> float:
-        return NormalDist().cdf((bound - self.value) / self.error)
-
-    def at_least(self, bound: float) -> float:
-        return NormalDist().cdf((self.value - bound) / self.error)
-
-    def interval(self, alpha: float) -> Interval:
-        half = NormalDist().inv_cdf(1 - alpha / 2) * self.error
-        return Interval(self.value, self.value - half, self.value + half)
-
-    def needed(self, bound: float, alpha: float) -> dict[str, int | None]:
-        distance = abs(self.value - bound)
-        shrink = _half(self, bound, alpha) / distance if distance else inf
-        return {"comparisons": ceil(self.number * shrink**2) if isfinite(shrink) else None}
 
 
 @dataclass(frozen=True)

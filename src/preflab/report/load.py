@@ -36,6 +36,7 @@ class Cell:
     prepare: Record  # reports/prepare/ID.json: the two classifiers; empty if it is not there
     comparisons: Record  # reports/comparisons/ID.json: the labels' noise; empty if it is not there
     runs: dict[str, Record]  # stage -> run record; a stage restored from the cache may have none
+    right: tuple[bool, ...] = ()  # whether its reward model is right, for each held-out comparison; empty without one
 
     @property
     def method(self) -> str:
@@ -179,10 +180,11 @@ def _cell(name: str, row: Record, texts: dict[str, str], samples: Path) -> Cell:
         raise _missing(samples)
     curve = _curve(texts["curve.csv"]) if "curve.csv" in texts else {}
     found = {kind: json.loads(texts.get(f"{kind}.json", "{}")) for kind in ("reward", "prepare", "comparisons")}
-    columns = pyarrow.parquet.read_table(samples).sort_by("context").to_pydict()
-    return Cell(
-        name, row, json.loads(texts["metrics.json"]), columns, curve, **found, runs=json.loads(texts["runs.json"])
-    )
+    table = pyarrow.parquet.read_table(samples)
+    right = tuple(one == "1" for one in (table.schema.metadata or {}).get(b"heldout_right", b"").decode())
+    columns = table.sort_by("context").to_pydict()
+    metrics, runs = json.loads(texts["metrics.json"]), json.loads(texts["runs.json"])
+    return Cell(name, row, metrics, columns, curve, **found, runs=runs, right=right)
 
 
 def _missing(path: Path) -> PreflabError:

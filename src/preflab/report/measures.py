@@ -9,14 +9,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from preflab.evaluate import frontier
 from preflab.evaluate.statistics import majority
-from preflab.report import select, tables
-from preflab.report.columns import DISTINCT, ROUGE, AbsentError, Stack, curve, metric, same_seeds, seeds_of, stack
+from preflab.report import select
+from preflab.report.columns import (
+    BEST_OF,
+    DISTINCT,
+    ROUGE,
+    AbsentError,
+    Stack,
+    curve,
+    metric,
+    rights,
+    same_seeds,
+    stack,
+)
 from preflab.report.compare import Arm
-from preflab.report.evidence import Evidence, Normal, Spreads, bootstrap
+from preflab.report.evidence import Evidence, Spreads, bootstrap
 from preflab.report.load import Grid
-
-OPTIMUM = "optimum"  # metric of a cell: the best possible mean labeller score at the cell's own KL (paper, Figure 3)
 
 
 class Unit(NamedTuple):
@@ -80,12 +90,21 @@ def reward_share(asked: Asked) -> Measured:
 
 
 def shortfall(asked: Asked) -> Measured:
-    """What `of` lacks of the gain over zero-shot that is possible at its KL; the optimum itself counts as exact."""
-    two = stack([(asked.of, "labeller"), (_zero_shot(asked), "labeller")])
-    best = np.array([[metric(cell, OPTIMUM)] * two.contexts for cell, _ in two.cells])
-    lacks = two._replace(tables=[*two.tables, best])
-    text = f"gain over zero-shot that {asked.of.name} lacks of the optimum's at equal KL"
-    return _measured(lacks, lambda a, z, o: 100 * (o - a) / (o - z), text)
+    """What `of` lacks of the gain over zero-shot that is possible at its KL, at least.
+
+    The best of n samples of the reference costs a KL of log n − (n − 1)/n and can be counted without a model; the most
+    that its KL allows stands for the optimum, which lies above it (paper, Figure 3, reweights such samples).
+    """
+    zero = _zero_shot(asked)
+    cell, kl = zero.first, float(np.mean([metric(cell, "kl") for cell in asked.of.cells]))
+    samples = max(len(row or []) for row in cell.samples.get("reference_scores", [[]]))
+    n = max((2**k for k in range(samples.bit_length()) if frontier.best_of_n_kl(2**k) <= kl), default=0)
+    if n < 2:
+        raise AbsentError(f"{cell.id}: no more samples of the reference (evaluation.frontier), or too small a KL")
+    three = stack([(asked.of, "labeller"), (zero, "labeller"), (zero, f"{BEST_OF}{n}")])
+    text = f"gain over zero-shot that {asked.of.name} (KL {kl:.1f}) lacks of best-of-{n}'s (KL "
+    text += f"{frontier.best_of_n_kl(n):.1f})"
+    return _measured(three, lambda a, z, o: 100 * (o - a) / (o - z), text)
 
 
 def kl_ratio(asked: Asked) -> Measured:
@@ -104,33 +123,31 @@ def kl_times(asked: Asked) -> Measured:
 
 
 def kl_spread(asked: Asked) -> Measured:
-    """The standard deviation over seeds of the final KL, of `of` over that of `against`."""
-    finals = [[metric(cell, "kl") for cell in arm.cells] for arm in (asked.of, asked.other)]
+    """The standard deviation over seeds of the final KL's logarithm, of `of` over that of `against`.
+
+    Of the logarithm, so that a policy does not spread less for having moved less.
+    """
+    finals = [[float(np.log(metric(cell, "kl"))) for cell in arm.cells] for arm in (asked.of, asked.other)]
     if min(map(len, finals)) < 2:
         raise AbsentError("a spread over seeds needs two seeds of each policy")
     spreads = [float(np.std(kl, ddof=1)) for kl in finals]
     if min(spreads) == 0:
         raise AbsentError("the final KLs of the seeds do not differ")
     evidence = Spreads(spreads[0] / spreads[1], (len(finals[0]), len(finals[1])))
-    text = f"spread of the final KL over seeds, {asked.of.name} over {asked.other.name}"
+    text = f"spread of the final log KL over seeds, {asked.of.name} over {asked.other.name}"
     seeds = min(asked.of.cells, asked.other.cells, key=len)
     return Measured(evidence, text, [cell.row["seed"] for cell in seeds], None)
 
 
 def accuracy(asked: Asked) -> Measured:
-    """Held-out accuracy of the reward model."""
-    mean, error, number = _accuracy(asked.of)
-    evidence = Normal(100 * mean, 100 * error, number)
-    return Measured(evidence, f"held-out accuracy, {asked.of.name}", seeds_of(asked.of), None)
+    """Held-out accuracy of the reward model in force at the end."""
+    return _of_rights(rights([asked.of]), lambda share: share, f"held-out accuracy, {asked.of.name}")
 
 
 def accuracy_difference(asked: Asked) -> Measured:
-    """The same of two reward models; as they share their comparisons, this interval is rather too wide."""
-    one, two = _accuracy(asked.of), _accuracy(asked.other)
-    error = float(np.hypot(one[1], two[1]))
-    evidence = Normal(100 * (one[0] - two[0]), 100 * error, min(one[2], two[2]))
+    """The same of two reward models, on the same comparisons."""
     text = f"held-out accuracy, {asked.of.name} − {asked.other.name}"
-    return Measured(evidence, text, sorted({*seeds_of(asked.of), *seeds_of(asked.other)}), None)
+    return _of_rights(rights([asked.of, asked.other]), lambda a, b: a - b, text)
 
 
 def curve_difference(asked: Asked) -> Measured:
@@ -206,13 +223,8 @@ def _measured(stack: Stack, combine: Callable[..., Any], text: str) -> Measured:
         raise AbsentError(f"{text}: too many resamples divide by zero; more contexts are needed") from None
 
 
-def _accuracy(arm: Arm) -> tuple[float, float, int]:
-    """Mean over seeds, its standard error (that of one seed: they share their comparisons), and how many those were."""
-    for cell in arm.cells:
-        if not cell.reward.get("heldout_accuracy_se"):
-            raise AbsentError(f"{cell.id} has no held-out accuracy of a reward model")
-    mean, error = tables.reward_accuracy(arm)
-    return mean, error, max(1, round(mean * (1 - mean) / error**2))
+def _of_rights(stack: Stack, combine: Callable[..., Any], text: str) -> Measured:
+    return Measured(bootstrap(stack.tables, combine, unit="comparisons"), text, stack.seeds, None)
 
 
 def _zero_shot(asked: Asked) -> Arm:

@@ -21,8 +21,8 @@ ALPHA = 0.05  # ours: chance of one wrong verdict or more, over all claims of a 
 RULE = (
     "Each check measures something and names the region in which it must lie. Its interval is a percentile bootstrap "
     f"over seeds and contexts ({RESAMPLES:,} resamples; equal seeds are paired, and their deviations widened by "
-    "√(S/(S − 1)), because resampling S seeds understates them by that); for held-out accuracies it is normal, with "
-    "the standard error over comparisons, and for a ratio of spreads over seeds it is that of the F distribution.",
+    "√(S/(S − 1)), because resampling S seeds understates them by that); of held-out accuracies over seeds and "
+    "comparisons, and for a ratio of spreads over seeds it is that of the F distribution.",
     "A claim is reproduced if the intervals of all its checks lie wholly in their regions. It is contradicted if the "
     "interval of one check lies wholly outside; with k checks there are k chances to do so by accident, so that this "
     "interval is taken at 1 − α/k. It is inconclusive otherwise, and if policies that must be compared at equal KL are "
