@@ -15,8 +15,8 @@ def labels_text(grid: Grid, cell: Cell) -> str:
 
 
 def scale(grid: Grid, cell: Cell) -> str:
-    """What the cell's label budget was multiplied by: a sweep may vary it."""
-    return str(cell.row["overrides"].get("scale", grid.scale))
+    """What the cell's label budget was multiplied by: a row of a grid may have its own."""
+    return str(cell.row.get("scale", grid.scale))
 
 
 def source_text(cell: Cell) -> str:
