@@ -237,6 +237,20 @@ def test_settings_of_one_group_are_remembered_in_their_order(root: Path) -> None
     assert (first["policy"]["lr"], second["policy"]["lr"]) == (2, 1)
 
 
+def test_a_row_may_have_seeds_and_overrides_of_its_own() -> None:
+    spec = {
+        "base": ["scale=1/10"],
+        "include": [{"labels": "5k", "seeds": [7]}, {"base": ["scale=1/20"], "labels": "20k"}],
+        "seeds": [1, 2],
+    }
+    found = [(point.overrides, point.axes) for point in grid.points(spec)]
+    assert found == [
+        (["scale=1/10", "labels=5k", "seed=7"], {"labels": "5k", "seed": "7"}),
+        (["scale=1/10", "scale=1/20", "labels=20k", "seed=1"], {"labels": "20k", "seed": "1"}),
+        (["scale=1/10", "scale=1/20", "labels=20k", "seed=2"], {"labels": "20k", "seed": "2"}),
+    ]
+
+
 def test_there_are_the_grids_that_the_documents_name() -> None:
     assert GRIDS == ["claims", "paper", "pretrain", "quick", "smoke", "smollm2", "tasks"]
 

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from test_prepare import wheel
+from test_reward import comparisons as random_comparisons
 from tiny_model import END, LAYOUT, VOCABULARY, gpt2, task
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from preflab import classifier, config, corpora, kinds, labellers, prepare, pretrain, reference
-from preflab.comparisons import Comparison, build, write
+from preflab import classifier, config, corpora, kinds, labellers, prepare, pretrain, reference, reward
+from preflab.comparisons import Comparison, build, synthetic, write
 from preflab.compose import composer
 from preflab.errors import PreflabError
 from preflab.evaluate import policy, responses
@@ -113,6 +114,47 @@ def calibrated(queries, comparisons):
 
 def evaluate_settings(method="sample", n=1):
     return config.EvaluateStage(task(), config.Evaluation(16, 3, 8, 1), config.Runtime(1, "fp32"), method, n)
+
+
+def test_many_samples_of_the_reference_for_the_optimal_frontier(tmp_path, model):
+    queries, comparisons, out = tmp_path / "queries", tmp_path / "comparisons", tmp_path / "out"
+    prepare.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
+    calibrated(queries, comparisons)
+    cfg = evaluate_settings()
+    cfg.frontier = config.Frontier(contexts=2, samples=11)  # in parts of 8
+    policy.run(cfg, queries, model, comparisons, out)
+    rows = pq.read_table(out / "samples.parquet")["reference_scores"].to_pylist()
+    assert [len(row or []) for row in rows] == [11, 11, *[0] * 14]
+    assert len({score for row in rows[:2] for score in row}) > 11
+    ref = reference.load(config.Runtime(1, "fp32"), task(), queries, model, split="test")
+    texts = responses.of_reference(cfg, ref, ref.queries[:2], 11)
+    asked = [query for query, _ in prepare.load_texts(queries, "test")[:2] for _ in range(11)]
+    scale = synthetic.load_calibration(comparisons)
+    scores = (labellers.load("classifier", queries).score(asked, texts) - scale.mean) / scale.std
+    assert [score for row in rows[:2] for score in row] == scores.tolist()
+
+
+def test_an_evaluation_says_which_held_out_comparisons_the_reward_model_gets_right(tmp_path, model):
+    queries, comparisons = tmp_path / "queries", tmp_path / "comparisons"
+    prepare.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
+    calibrated(queries, comparisons)
+    labels = random_comparisons(24)
+    write(labels, comparisons / "heldout.parquet")
+    ref = reference.load(config.Runtime(1, "fp32"), task(), queries, model, split="test")
+    learned = reward.initial(ref.lm, 1)
+    reward.save(learned, tmp_path / "reward", model)
+    policy.run(evaluate_settings(), queries, model, comparisons, tmp_path / "zero")
+    found = policy.run(
+        evaluate_settings(), queries, model, tmp_path / "zero", tmp_path / "out",
+        policy=model, reward=tmp_path / "reward", zero_shot=tmp_path / "zero",
+    )  # fmt: skip
+    data = reward.batch_of(labels, ref.layout.pad_id, ref.queries.device)
+    with torch.no_grad():
+        favourite = learned.compare(data.queries, data.samples, ref.layout.pad_id).argmax(1)
+    right = (favourite == data.best).tolist()
+    about = pq.read_schema(tmp_path / "out" / "samples.parquet").metadata
+    assert about[b"heldout_right"].decode() == "".join("01"[one] for one in right)
+    assert found["heldout_accuracy"] == pytest.approx(sum(right) / 24)
 
 
 def test_best_of_n_is_the_sample_that_the_reward_likes_best(tmp_path, model):
