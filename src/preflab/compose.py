@@ -1,7 +1,14 @@
-"""Hydra's answer to a list of overrides, and its complaints as one sentence with a did-you-mean.  No torch here."""
+"""Hydra's answer to a list of overrides, and its complaints as one sentence with a did-you-mean.  No torch here.
 
+Hydra takes 0.1 s to put a configuration together from its groups, and the cells of a grid choose few different ones:
+each choice of groups is composed once, and the values are set on a copy of it.  Hydra does the same in the same order:
+choices first, wherever they stand among the overrides, then values.
+"""
+
+import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +17,9 @@ from preflab.errors import PreflabError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from hydra.core.override_parser.types import Override
+    from omegaconf import DictConfig
 
 Settings = dict[str, Any]
 
@@ -22,13 +32,25 @@ def composer(conf: Path) -> Iterator["Callable[[list[str]], Settings]"]:
     """
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     config.register_resolvers()
+    parsed = cache(OverridesParser.create().parse_override)
+    chosen = cache(lambda *choices: compose("config", overrides=list(choices)))
+
+    def quick(overrides: list[str]) -> "DictConfig":
+        lines = [parsed(one) for one in overrides]
+        values = [line for line in lines if _is_value(line, conf)]
+        found = copy.deepcopy(chosen(*(line.input_line for line in lines if line not in values)))
+        return found if all(_set(found, line) for line in values) else compose("config", overrides=overrides)
 
     def composed(overrides: list[str]) -> Settings:
+        overrides = [named(one, conf) for one in overrides]
+        with suppress(HydraException, OmegaConfBaseException):  # whatever it is, Hydra will say it
+            return OmegaConf.to_container(quick(overrides), resolve=True)  # type: ignore[return-value]
         try:
             return OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)  # type: ignore[return-value]
         except (HydraException, OmegaConfBaseException) as error:
@@ -43,6 +65,33 @@ def composer(conf: Path) -> Iterator["Callable[[list[str]], Settings]"]:
         if running is not None:
             GlobalHydra.instance().clear()
             GlobalHydra.instance().initialize(running)
+
+
+def named(override: str, conf: Path) -> str:
+    """`labels=200,5k` as `labels='200',5k`: Hydra takes a number for no choice, though a file has that name."""
+    key, _, value = override.partition("=")
+    if not is_group(conf, key.lstrip("+")):
+        return override
+    return f"{key}=" + ",".join(f"'{one}'" if one.isdigit() else one for one in value.split(","))
+
+
+def _is_value(line: "Override", conf: Path) -> bool:
+    """Of a setting, not a choice in a group (Hydra reads a dictionary as values, even of a group) nor Hydra's own."""
+    key = line.key_or_group
+    group = line.package is not None or ((conf / key).is_dir() and not isinstance(line.value(), dict))
+    return not group and not line.is_hydra_override()
+
+
+def _set(found: "DictConfig", line: "Override") -> bool:
+    """Set one value; False where only Hydra knows what it means: `~key`, several values, `+key` of what is there."""
+    from omegaconf import OmegaConf
+
+    key, add = line.key_or_group, line.is_add() or line.is_force_add()
+    there = line.is_add() and OmegaConf.select(found, key, throw_on_missing=False) is not None
+    if line.is_delete() or line.is_sweep_override() or there:
+        return False
+    OmegaConf.update(found, key, line.value(), merge=True, force_add=add)
+    return True
 
 
 def is_group(conf: Path, key: str) -> bool:
@@ -66,6 +115,7 @@ def _explain(error: BaseException, overrides: list[str], conf: Path) -> PreflabE
         key, _, value = override.partition("=")
         key = key.lstrip("+~")
         if is_group(conf, key):
+            value = value.strip("'")
             if value not in choices(conf, key):
                 return PreflabError(
                     f"{override}: no such choice in conf/{key}/; {did_you_mean(value, choices(conf, key))}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from preflab import cells
+from preflab.compose import named
 from preflab.composed import remembered
 from preflab.errors import PreflabError
 from preflab.grid import Grid, Point, expand
@@ -54,6 +55,7 @@ def folder(name: str) -> str:
 def make(root: Path, typed: list[str], grid_name: str) -> Sweep:
     """Compose and check all points; nothing is written.  cells.yaml must be current, or nothing would be shared."""
     project = cells.check(root)
+    typed = [named(override, root / "conf") for override in typed]
     keys = {_key(override) for override in typed}
     base = [override for override in cells.spec(root, grid_name).get("base") or [] if _key(override) not in keys]
     name = _slug(typed, grid_name)
