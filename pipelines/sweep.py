@@ -3,10 +3,12 @@
     python -m pipelines.sweep -m labels=5k,60k collection=offline,online seed=1,2
     python -m pipelines.sweep -m policy.adaptive_kl.target=4,8,12 hydra.launcher.jobs=4
     python -m pipelines.sweep -m reward.lr=1e-4,3e-4 +plan=true        what would run, and why; runs nothing
+    python -m pipelines.sweep -m labels=5k +plan=true +plan.tflops=200 the same, with times on a device of 200 TFLOP/s
 
 `grid=NAME` takes another grid's `base` (conf/sweep.yaml).  `hydra/launcher=joblib` and others work as well.
 """
 
+import math
 import signal
 import sys
 from pathlib import Path
@@ -16,6 +18,8 @@ import hydra
 
 from preflab import cli, tracking
 from preflab.errors import PreflabError
+
+OWN = ("grid", "plan", "plan.tflops")  # keys that Hydra never sees
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="sweep")
@@ -50,16 +54,14 @@ def main() -> int:
     from preflab import sweep, sweep_run
 
     root = Path.cwd()
-    own = dict(
-        item.lstrip("+").split("=", 1) for item in args.overrides if item.lstrip("+").startswith(("grid=", "plan="))
-    )
-    typed = [item for item in args.overrides if item.lstrip("+").partition("=")[0] not in ("grid", "plan")]
+    own = dict(item.lstrip("+").split("=", 1) for item in args.overrides if _key(item) in OWN and "=" in item)
+    typed = [item for item in args.overrides if _key(item) not in OWN]
     planned = own.get("plan", "false").lower()
     if planned not in ("true", "false"):
         raise PreflabError(f"+plan={own['plan']}: expected true or false")
     made = sweep.make(root, typed, own.get("grid") or default_grid(root))
     if planned == "true":
-        sweep_run.plan_only(made, jobs(typed))
+        sweep_run.plan_only(made, jobs(typed), tflops(own.get("plan.tflops")))
         return 0
     sweep.write(made)
     tracking.replay(root)
@@ -94,6 +96,23 @@ def jobs(typed: list[str]) -> int:
     if not words[-1].isdigit() or words[-1] == "0":
         raise PreflabError(f"hydra.launcher.jobs={words[-1]}: expected a number above 0")
     return int(words[-1])
+
+
+def _key(item: str) -> str:
+    return item.lstrip("+").partition("=")[0]
+
+
+def tflops(text: str | None) -> float | None:
+    """`+plan.tflops`: what a device reaches, in TFLOP/s."""
+    if text is None:
+        return None
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < math.inf:
+        raise PreflabError(f"+plan.tflops={text}: expected a number above 0, the TFLOP/s of a device")
+    return found
 
 
 def _interrupt(*_: object) -> None:

@@ -120,4 +120,4 @@ def shown(seconds: float) -> str:
     """`0.4 s`, `42 s`, `12 min`, `3.5 h`."""
     if seconds < 100:
         return f"{seconds:.{0 if seconds >= 10 else 1}f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"

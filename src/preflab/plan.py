@@ -125,12 +125,27 @@ def _shown(value: Any) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+class Run(NamedTuple):
+    """An execution that a run record tells of: the `settings` that it had, and the `bytes` of what it made."""
+
+    record: Record
+    past: estimate.Past
+    settings: Record
+    bytes: int
+
+    @property
+    def kind(self) -> str:
+        return self.past.work.like[0]
+
+    @property
+    def model(self) -> str:
+        return self.past.work.like[1]
+
+
 def estimates(state: State, stages: Sequence[str]) -> dict[str, float | None]:
     """Seconds for each stage, what lies between two stages included; None if nothing like it has run here."""
-    runs = _runs(state) if stages else []
-    newest = max((run for run, _ in runs), key=lambda run: run["started"], default={})
-    here = [(run, past) for run, past in runs if all(run.get(key) == newest.get(key) for key in MACHINE)]
-    between = estimate.pause((datetime.fromisoformat(run["started"]), past.seconds) for run, past in here)
+    here = of_machine(runs(state)) if stages else []
+    between = estimate.pause((datetime.fromisoformat(run.record["started"]), run.past.seconds) for run in here)
     found: dict[str, float | None] = {}
     for name in stages:
         at, short = place(name)
@@ -140,12 +155,19 @@ def estimates(state: State, stages: Sequence[str]) -> dict[str, float | None]:
             continue
         settings = read(state.root / _settings_path(at, kind, identifier))
         wanted = estimate.work(kind, settings, state.stages(at)[short].deps)
-        seconds = estimate.seconds(wanted, [past for _, past in here])
+        seconds = estimate.seconds(wanted, [run.past for run in here])
         found[name] = None if seconds is None else seconds + between
     return found
 
 
-def _runs(state: State) -> list[tuple[Record, estimate.Past]]:
+def of_machine(found: list[Run]) -> list[Run]:
+    """The runs on the machine of the newest, the newest last."""
+    ordered = sorted(found, key=lambda run: str(run.record["started"]))
+    newest = ordered[-1].record if ordered else {}
+    return [run for run in ordered if all(run.record.get(key) == newest.get(key) for key in MACHINE)]
+
+
+def runs(state: State) -> list[Run]:
     """The run record of every stage of every pipeline that has one, with the work of the settings that it had."""
     found = []
     cache = Cache(state.root)
@@ -163,8 +185,9 @@ def _runs(state: State) -> list[tuple[Record, estimate.Past]]:
             with contextlib.suppress(KeyError, TypeError, ValueError):  # lost, of another version, or half written
                 run = json.loads(file.read_text())
                 datetime.fromisoformat(run["started"])
-                work = estimate.work(kind, parse(text or ""), md5s)
-                found.append((run, estimate.Past(work, float(run["wall_s"]))))
+                settings = parse(text or "") or {}
+                past = estimate.Past(estimate.work(kind, settings, md5s), float(run["wall_s"]))
+                found.append(Run(run, past, settings, sum(out.get("size", 0) for out in record.get("outs", []))))
     return found
 
 

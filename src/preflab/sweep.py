@@ -20,7 +20,7 @@ from preflab.composed import remembered
 from preflab.errors import PreflabError
 from preflab.grid import Grid, Point, expand
 
-OWN = re.compile(r"(hydra|sweep)[./]|(grid|plan)$")  # keys that are not settings of a cell
+OWN = re.compile(r"(hydra|sweep)[./]|(grid|plan|plan[.]tflops)$")  # keys that are not settings of a cell
 AMBIGUOUS = {"lr", "batch_size", "seed", "adam", "adam_eps", "rollout_batch", "name"}  # last words of several settings
 LONGEST = 80  # characters of a folder's name
 

@@ -5,7 +5,7 @@ import os
 import threading
 from pathlib import Path
 
-from preflab import cells, spool, sweep, tracking
+from preflab import cells, costs, spool, sweep, tracking
 from preflab.cell_files import CellFiles
 from preflab.dvc_state import State
 from preflab.grid import Graph
@@ -14,8 +14,8 @@ from preflab.schedule import Outcome, Runner
 from preflab.sweep import Sweep
 
 
-def plan_only(made: Sweep, jobs: int) -> None:
-    """Say what would run, why, and how long it will take.
+def plan_only(made: Sweep, jobs: int, tflops: float | None = None) -> None:
+    """Say what would run, why, and how long it will take; with `tflops`, on a device of so many TFLOP/s.
 
     Settings files are written so that they can be compared; a new folder is removed.
     """
@@ -28,6 +28,8 @@ def plan_only(made: Sweep, jobs: int) -> None:
         verdicts = plan(made.root, made.grid.graph(), state)
         to_run = [stage for stage, verdict in verdicts.items() if not verdict.cached]
         sweep_show.show_plan(made, verdicts, estimates(state, to_run), jobs)
+        if to_run:
+            print(costs.text(costs.of_plan(state, made.grid, to_run, tflops), tflops))
     finally:
         kept = any((made.root / made.at / name).exists() for name in ("dvc.lock", "data", "models"))
         if new and not kept:  # another process may have built something meanwhile

@@ -1,0 +1,36 @@
+"""What `dvc repro` would do for the grid of cells.yaml: stages, operations, time, disk.  Runs nothing.
+
+Another grid's: `python -m pipelines.grid NAME` before it.
+"""
+
+import argparse
+from pathlib import Path
+
+from preflab import cli
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.plan", description=__doc__)
+    parser.add_argument("--tflops", type=float, metavar="N", help="times on a device that reaches so many TFLOP/s")
+    args = parser.parse_args()
+    if args.tflops is not None and not 0 < args.tflops < float("inf"):
+        parser.error(f"--tflops {args.tflops}: expected a number above 0")
+    from preflab import cells, costs
+    from preflab.dvc_state import State
+    from preflab.plan import NEVER, plan
+
+    root = Path.cwd()
+    built = cells.check(root)
+    cells.write_params(root, built)
+    state, graph = State(root), built.graph()
+    verdicts = plan(root, graph, state)
+    print(f"{built.name}: {len(built.cells)} cells, {len(graph)} stages: {len(verdicts)} to do")
+    for stage, verdict in verdicts.items():
+        if verdict.reasons != [NEVER] and not graph[stage] & (verdicts.keys() - {"params"}):  # where it begins
+            print(f"  {'restore' if verdict.cached else 'run    '}  {stage}: {'; '.join(verdict.reasons)}")
+    if to_run := [stage for stage, verdict in verdicts.items() if not verdict.cached]:
+        print(costs.text(costs.of_plan(state, built, to_run, args.tflops), args.tflops))
+
+
+if __name__ == "__main__":
+    cli.main(main)
