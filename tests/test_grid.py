@@ -252,7 +252,7 @@ def test_a_row_may_have_seeds_and_overrides_of_its_own() -> None:
 
 
 def test_there_are_the_grids_that_the_documents_name() -> None:
-    assert GRIDS == ["claims", "paper", "pretrain", "quick", "smoke", "smollm2", "tasks"]
+    assert GRIDS == ["claims", "paper", "pretrain", "quick", "smoke", "smollm2", "smollm2_cpu", "tasks"]
 
 
 def test_text_is_read_alike_by_dvc_and_pyyaml(quick: grid.Grid) -> None:

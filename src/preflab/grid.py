@@ -97,13 +97,11 @@ class Grid:
 def points(spec: Settings) -> list[Point]:
     """The cells of conf/grid/NAME.yaml: the product of the axes and the rows of `include`, each with every seed.
 
-    A row of `include` may have `seeds` of its own, and overrides on top of the grid's `base` that are no axes.
+    A row of `include` is itself a product, a list stands for each of its values; it may have `seeds` of its own, and
+    under `base` overrides on top of the grid's that are no axes.
     """
-    product = spec.get("product") or {}
-    rows = (
-        [dict(zip(product, values, strict=True)) for values in itertools.product(*product.values())] if product else []
-    )
-    rows += [dict(row) for row in spec.get("include") or []]
+    product = spec.get("product")
+    rows = [row for lists in [*([product] if product else []), *(spec.get("include") or [])] for row in _rows(lists)]
     base = list(spec.get("base") or [])
     found = []
     for row in rows:
@@ -112,6 +110,12 @@ def points(spec: Settings) -> list[Point]:
             axes = {key: written(value) for key, value in (row | {"seed": seed}).items()}
             found.append(Point(own + [f"{key}={value}" for key, value in axes.items()], axes))
     return found
+
+
+def _rows(lists: Settings) -> list[Settings]:
+    """`{a: [1, 2], b: 3}` as the rows a=1 b=3 and a=2 b=3; `seeds` and `base` stay what they are."""
+    values = [value if isinstance(value, list) and key not in ("seeds", "base") else [value] for key, value in lists.items()]
+    return [dict(zip(lists, row, strict=True)) for row in itertools.product(*values)]
 
 
 def written(value: object) -> str:
