@@ -251,6 +251,16 @@ def test_a_row_may_have_seeds_and_overrides_of_its_own() -> None:
     ]
 
 
+def test_a_list_in_a_row_stands_for_a_cell_of_each_value() -> None:
+    rows = [{"task": ["a", "b"], "labels": "5k"}, {"labels": ["200", 500], "seeds": [7, 8]}]
+    found = grid.points({"base": ["x=1"], "include": rows, "seeds": [1]})
+    assert [point.overrides[1:] for point in found] == [
+        ["task=a", "labels=5k", "seed=1"],
+        ["task=b", "labels=5k", "seed=1"],
+        *([f"labels={n}", f"seed={seed}"] for n in (200, 500) for seed in (7, 8)),
+    ]
+
+
 def test_there_are_the_grids_that_the_documents_name() -> None:
     assert GRIDS == ["claims", "paper", "pretrain", "quick", "smoke", "smollm2", "smollm2_cpu", "tasks"]
 
