@@ -58,7 +58,8 @@ def run(
     if cfg.initial.num > len(labels):
         raise PreflabError(
             f"{args.comparisons}/train.parquet: holds {len(labels)} comparisons, "
-            f"labels {cfg.initial.name} needs {cfg.initial.num}; raise comparisons.num"
+            f"labels {cfg.initial.name} needs {cfg.initial.num}; raise comparisons.num, "
+            "or with labels of people take fewer: another `labels`, a smaller scale, or fewer comparisons.heldout"
         )
     language = partial(shared.language_loss, reference=ref.lm, task=cfg.task, layout=ref.layout)
     training = reward.train(

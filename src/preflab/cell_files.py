@@ -52,16 +52,17 @@ class CellFiles:
             }
             yield {"values": numbers(values), "step": episode}
         final = self.metrics()
-        for kind in [kind for kind in ("comparisons", "reward") if kind in self.kinds]:
-            path = self.path(kind, f"reports/{kind}/{{id}}.json")
+        for kind in [kind for kind in ("comparisons", "human", "reward") if kind in self.kinds]:
+            name = INSTEAD.get(kind, kind)
+            path = self.path(kind, f"reports/{name}/{{id}}.json")
             if path.exists():
-                final |= {f"{kind}/{key}": value for key, value in numbers(json.loads(path.read_text())).items()}
+                final |= {f"{name}/{key}": value for key, value in numbers(json.loads(path.read_text())).items()}
         yield {"values": final, "step": episode}
 
     def texts(self) -> dict[str, str]:
         """The files that a report needs, by the names that they have in MLflow."""
         files = {"metrics.json": self.path(self.last, "reports/metrics/{id}.json")}
-        for kind in [kind for kind in ("prepare", "prepare_labelled", "comparisons") if kind in self.kinds]:
+        for kind in [kind for kind in ("prepare", "prepare_labelled", "comparisons", "human") if kind in self.kinds]:
             name = INSTEAD.get(kind, kind)
             files[f"{name}.json"] = self.path(kind, f"reports/{name}/{{id}}.json")
         if "ppo" in self.kinds:

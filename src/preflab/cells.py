@@ -85,7 +85,7 @@ def as_data(built: Grid, at: str = "") -> dict[str, Any]:
         data[kind] = {
             instance.id: {
                 "settings": instance.digest,
-                **{role: above.out for role, above in instance.upstream.items()},
+                **instance.reads,
             }
             for instance in built.instances.values()
             if instance.kind == kind and instance.at == at
@@ -159,7 +159,7 @@ def prune(root: Path, built: Grid) -> list[Path]:
         kind = "evaluate" if instance.kind in EVALUATIONS else INSTEAD.get(instance.kind, instance.kind)
         ids.setdefault(kind, set()).add(instance.id)
     folders = {"reports/metrics": "evaluate", "data/samples": "evaluate", "reports/curves": "ppo"}
-    folders |= {f"reports/{kind}": kind for kind in ("prepare", "comparisons", "reward", "ppo", "sft")}
+    folders |= {f"reports/{kind}": kind for kind in ("prepare", "labels", "comparisons", "reward", "ppo", "sft")}
     ids["pretrain"] = {i.id for i in built.instances.values() if i.kind == "pretrain"}
     folders |= {"reports/pretrain": "pretrain"}
     removed = []

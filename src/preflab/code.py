@@ -19,7 +19,7 @@ AROUND = {
     *("parallel", "provenance", "runtime", "spool", "telemetry", "tracking"),
     "prepare",  # the other stages only read with it what it wrote
 }
-BY_NAME = {"corpora", "labellers"}  # packages that import their own modules by the name in a setting
+BY_NAME = {"corpora", "labellers", "readers"}  # packages that import their own modules by the name in a setting
 PACKAGES = {"preflab", "hydra_plugins"}  # ours in src/
 
 

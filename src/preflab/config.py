@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from preflab import cleaning, corpora, labellers
+from preflab.comparisons import readers
 from preflab.errors import PreflabError, did_you_mean
 
 ADAMS = ["tf", "torch"]
 PENALTIES = ["kl", "entropy"]
 MODEL_SOURCES = ["asset", "wheel", "hub", "folder", "pretrain"]
 CORPUS_SOURCES = ["package", "hub", "path"]
+LABEL_SOURCES = ["path", "hub"]
 # The names that public data sets give to texts and to their summaries.
 TEXT_COLUMNS = "text|document|article|content|post|body"
 REFERENCE_COLUMNS = "reference|summary|highlights|tldr"
@@ -162,8 +164,26 @@ class Labeller:
 
 
 @dataclass(slots=True)
+class LabelFile:
+    """Labels of people.  `source`: a file, folder or zip at `path`, or `file` of the data set `path` of the hub,
+    REPO@COMMIT.
+
+    `sha256` pins a file's content.  `format`: a module of preflab.comparisons.readers (null: told by the records).
+    `max_bad`: rejected rows that are dropped, or their share below 1.
+    """
+
+    name: str
+    source: str
+    path: str
+    file: str = ""
+    sha256: str = ""
+    format: str | None = None
+    max_bad: float = 0.0
+
+
+@dataclass(slots=True)
 class Comparisons:
-    """`num` training and `heldout` validation comparisons; `rollout_batch` in episodes."""
+    """`num` training and `heldout` validation comparisons (at most, of people's); `rollout_batch` in episodes."""
 
     num: int
     heldout: int
@@ -387,6 +407,11 @@ class PrepareStage:
 
 
 @dataclass(slots=True)
+class LabelsStage:
+    labels: LabelFile
+
+
+@dataclass(slots=True)
 class ComparisonsStage:
     task: Task
     labeller: Labeller
@@ -444,6 +469,8 @@ STAGES: dict[str, type] = {
     "prepare": PrepareStage,
     "prepare_labelled": PrepareStage,
     "comparisons": ComparisonsStage,
+    "labels": LabelsStage,
+    "human": ComparisonsStage,
     "reward": RewardStage,
     "ppo": PolicyStage,
     "sft": SftStage,
@@ -564,6 +591,8 @@ def check(settings: Any) -> list[str]:
             )
         if isinstance(part, Labeller):
             problems += _check_labeller(part)
+        if isinstance(part, LabelFile):
+            problems += _check_label_file(part)
         if isinstance(part, Evaluation):
             need(part.votes % 2 == 1, f"evaluation.votes={part.votes}: must be odd, or majorities tie")
             problems += _above_zero("evaluation", part, "contexts", "votes", "rollout_batch")
@@ -633,6 +662,26 @@ def _check_labeller(labeller: Labeller) -> list[str]:
             problems.append(f"labeller.pool[{number}].weights={taste.weights}: give a scorer a weight other than 0")
         if not 0 <= taste.noise < math.inf:
             problems.append(f"labeller.pool[{number}].noise={taste.noise}: must be 0 or above")
+    return problems
+
+
+def _check_label_file(labels: LabelFile) -> list[str]:
+    problems = []
+    if labels.source not in LABEL_SOURCES:
+        problems.append(f"labeller.labels.source={labels.source}: {did_you_mean(labels.source, LABEL_SOURCES)}")
+    elif not labels.path:
+        what = "a data set of the hub as REPOSITORY@COMMIT" if labels.source == "hub" else "your file or folder"
+        problems.append(f"labeller.labels.path is not set: name {what}")
+    elif labels.source == "hub" and not labels.file:
+        problems.append(f"labeller.labels.file is not set: name a file of {labels.path}")
+    elif labels.source == "path" and not Path(labels.path).expanduser().exists():
+        problems.append(
+            f"labeller.labels.path={labels.path}: no such file or folder (a relative path begins at {Path.cwd()})"
+        )
+    if labels.format is not None and labels.format not in readers.names():
+        problems.append(f"labeller.labels.format={labels.format}: {did_you_mean(labels.format, readers.names())}")
+    if not (0 <= labels.max_bad < 1 or (labels.max_bad >= 1 and labels.max_bad.is_integer())):
+        problems.append(f"labeller.labels.max_bad={labels.max_bad}: must be a whole number, or a share below 1")
     return problems
 
 

@@ -17,7 +17,20 @@ from typing import Any, NamedTuple
 
 from preflab import config
 from preflab.errors import PreflabError, did_you_mean
-from preflab.kinds import INSTEAD, KINDS, METHODS, PUBLISHABLE, PUBLISHED, ROW_IDS, USUAL, Settings, order, owned
+from preflab.kinds import (
+    BASE,
+    INSTEAD,
+    KINDS,
+    METHODS,
+    PUBLISHABLE,
+    PUBLISHED,
+    ROW_IDS,
+    USUAL,
+    Settings,
+    files_of,
+    order,
+    owned,
+)
 
 Row = dict[str, Any]
 Graph = dict[str, set[str]]  # a stage, as DVC calls it → the stages that it reads
@@ -55,13 +68,19 @@ class Instance:
         return f"{self.at}params/{self.kind}/{self.id}.yaml"
 
     @property
+    def reads(self) -> dict[str, str]:
+        """By role: the folders of the stages upstream, and what it reads beside them."""
+        above = {role: instance.out for role, instance in self.upstream.items()}
+        return above | files_of(self.kind, self.settings, self.params)
+
+    @property
     def stage(self) -> str:
         """DVC's name for it."""
         return f"{self.at}dvc.yaml:{self.kind}@{self.id}" if self.at else f"{self.kind}@{self.id}"
 
 
 class Listed(NamedTuple):
-    """An instance that some cells.yaml lists: where it is, and the folders that it reads."""
+    """An instance that some cells.yaml lists: where it is, and what it reads (Instance.reads)."""
 
     id: str
     at: str
@@ -114,7 +133,8 @@ def points(spec: Settings) -> list[Point]:
 
 def _rows(lists: Settings) -> list[Settings]:
     """`{a: [1, 2], b: 3}` as the rows a=1 b=3 and a=2 b=3; `seeds` and `base` stay what they are."""
-    values = [value if isinstance(value, list) and key not in ("seeds", "base") else [value] for key, value in lists.items()]
+    own = ("seeds", "base")
+    values = [value if isinstance(value, list) and key not in own else [value] for key, value in lists.items()]
     return [dict(zip(lists, row, strict=True)) for row in itertools.product(*values)]
 
 
@@ -189,6 +209,13 @@ def _checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Setting
     for group, schema in schemas.items():
         problems += config.wrong_keys(schema, settings[group], f"{group}.")
     problems += _published(settings["task"])
+    people = settings["labeller"].get("labels") is not None
+    if people and settings["collection"]["online"] and not settings["labels"]["known_reward"]:
+        name = settings["collection"]["name"]
+        problems.append(
+            f"collection={name}: the labels are of people, and nobody answers while a cell trains; "
+            "take collection=offline, or a synthetic labeller"
+        )
     if settings["method"].get("name") not in METHODS:
         problems.append(f"method.name={settings['method'].get('name')}: missing; one of {', '.join(METHODS)}")
     if any("missing" in problem for problem in problems):
@@ -232,6 +259,7 @@ def _row(method: str, settings: Settings, axes: dict[str, str], here: dict[str, 
     chain = METHODS[method]
     learned, trained, seeded = "reward" in chain, "ppo" in chain, len(chain) > 1
     adaptive = policy["adaptive_kl"] if trained else None
+    people = labeller.get("labels") is not None and not labels["known_reward"]
     collection = "offline" if labels["known_reward"] or not trained else settings["collection"]["name"]
     row: Row = {
         "task": settings["task"]["name"],
@@ -246,14 +274,14 @@ def _row(method: str, settings: Settings, axes: dict[str, str], here: dict[str, 
         "episodes": policy["episodes"] if trained else 0,
         "kl_target": adaptive["target"] if adaptive else None,
         "labeller": labeller["name"],
-        "agreement": labeller["agreement"],
-        "synthetic": True,
+        "agreement": None if people else labeller["agreement"],  # of people it is measured, not set
+        "synthetic": not people,
     }
     row |= {"overrides": {key: value for key, value in axes.items() if key not in USUAL} if seeded else {}}
     ids = {here[kind].kind: here[kind] for kind in ROW_IDS if kind in (*ALWAYS, *chain)}
     ids |= {"evaluate": here[chain[-1]]}
     row |= {kind: instance.id for kind, instance in ids.items()}
-    base = {here[role].kind: here[role] for role in ("fetch", "model")}
+    base = {instance.kind: instance for instance in here.values() if instance.kind in BASE}
     row |= {"base": {kind: instance.id for kind, instance in base.items()}}
     elsewhere = {kind: instance.at for kind, instance in (ids | base).items() if instance.at}
     return row | ({"at": elsewhere} if elsewhere else {})
@@ -280,7 +308,7 @@ class _Namer:
             return self.instances[key]
         name, at = _name(kind, settings, own, axes), self.at
         theirs = self.known.get(key)
-        if theirs and theirs.reads == {role: above.out for role, above in upstream.items()}:
+        if theirs and theirs.reads == Instance(kind, theirs.id, theirs.at, key, own, upstream).reads:
             name, at = theirs.id, theirs.at
         elif (KINDS[kind].folder, name) in self.taken or name in self.theirs:
             name = f"{name}-{key[:HEX]}"
@@ -302,6 +330,8 @@ def _name(kind: str, settings: Settings, own: Settings, axes: dict[str, str]) ->
         "prepare": ([task, model], []),
         "prepare_labelled": ([task, model], []),
         "comparisons": ([task, model], []),
+        "labels": ([str(settings["labeller"].get("labels", {}).get("name"))], []),
+        "human": ([task, model, "people"], []),
         "zero_shot": ([task, "zero-shot"], []),
         "sft": ([task, model, "supervised"], seed),
         "supervised": ([task, "supervised"], seed),

@@ -1,5 +1,6 @@
 """The kinds of stage: what each reads, which settings it owns, and which axes of a grid show in its names."""
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,8 @@ KINDS: dict[str, Kind] = {
     "prepare": Kind("data/queries", ["fetch", "model"], _DATA),
     "prepare_labelled": Kind("data/queries", ["fetch", "labelled", "model"], _DATA, "prepare"),
     "comparisons": Kind("data/comparisons", ["prepare", "model"], _LABELLED),
+    "labels": Kind("data/labels", [], {"labeller"}),
+    "human": Kind("data/comparisons", ["labels", "prepare", "model"], _LABELLED),
     "zero_shot": Kind("data/samples", ["prepare", "model", "comparisons"], _LABELLED | {"evaluation"}, "evaluate"),
     "sft": Kind("models/base", ["prepare", "model"], _DATA | {"sft", "runtime"}),
     "reward": Kind("models/reward", ["prepare", "model", "comparisons"], _REWARD),
@@ -51,7 +54,11 @@ METHODS = {  # what a cell of each needs beside prepared queries and the evaluat
     "zero-shot": ["zero_shot"],
 }
 EVALUATIONS = [kind for kind, about in KINDS.items() if "evaluate" in (kind, about.script)]
-INSTEAD = {"pretrain": "model", "prepare_labelled": "prepare"}  # kinds that take the place of another
+INSTEAD = {  # kinds that take the place of another
+    "pretrain": "model",
+    "prepare_labelled": "prepare",
+    "human": "comparisons",
+}
 SAME = "same"  # conf/classifier_corpus/
 USUAL = ["task", "labels", "collection", "seed"]  # the axes that every name of a cell shows
 PUBLISHED = ["paper", "released"]  # of a task: what conf/policy/ and conf/reward/ of these names take from it
@@ -69,9 +76,9 @@ UNTRAINED: Settings = {  # stands for the settings of training where the reward 
     "normalize_after": True,
     "shared": False,
 }
-BASE = ["fetch", "model", "pretrain"]  # what a task is prepared from: a cell's row has these under `base`
+BASE = ["fetch", "model", "pretrain", "labels"]  # what comes from elsewhere: a cell's row has these under `base`
 # Of these a cell's row has the ids; under `evaluate` that of its evaluation, of whichever kind.
-ROW_IDS = ["prepare", "prepare_labelled", "comparisons", "sft", "reward", "ppo", "zero_shot", "evaluate"]
+ROW_IDS = ["prepare", "prepare_labelled", "comparisons", "human", "sft", "reward", "ppo", "zero_shot", "evaluate"]
 
 
 def kind_of(params: Path, script: str) -> str:
@@ -83,6 +90,20 @@ def kind_of(params: Path, script: str) -> str:
 def method_of(row: Settings) -> str:
     """The method of a cell by its row; rows that MLflow remembers from before there were several have none."""
     return str(row.get("method") or ("zero-shot" if row["labels"] is None else "rl"))
+
+
+def files_of(kind: str, settings: Settings, params: str) -> dict[str, str]:
+    """What a stage reads beside other stages, by its name in cells.yaml: labels of people that lie on this machine.
+
+    `settings` are its own.  Of the hub it reads nothing more than `params`: DVC takes a path twice.
+    """
+    if kind != "labels":
+        return {}
+    if settings["labels"]["source"] != "path":
+        return {"file": params}
+    path = Path(os.path.abspath(Path(settings["labels"]["path"]).expanduser()))
+    inside = path.is_relative_to(Path.cwd())  # then DVC knows it by its relative path
+    return {"file": (path.relative_to(Path.cwd()) if inside else path).as_posix()}
 
 
 def owned(settings: Settings) -> dict[str, Settings]:
@@ -112,7 +133,8 @@ def owned(settings: Settings) -> dict[str, Settings]:
         "query": {key: task[key] for key in ("query_length", "start_text", "end_text")},
         "transformer": settings["labeller"].get("training"),
     }
-    labeller = {key: value for key, value in settings["labeller"].items() if key != "training"}
+    labeller = {key: value for key, value in settings["labeller"].items() if key not in ("training", "labels")}
+    labelled = {"task": task, "labeller": labeller, "comparisons": settings["comparisons"], "runtime": runtime}
     frontier = settings["evaluation"]["frontier"]
     evaluated = {key: value for key, value in settings["evaluation"].items() if key != "frontier"}
     evaluation = {"task": task, "evaluation": evaluated, "runtime": runtime, "method": "sample", "n": 1}
@@ -125,12 +147,9 @@ def owned(settings: Settings) -> dict[str, Settings]:
         "labelled": {"corpus": settings["classifier_corpus"]},
         "prepare": prepare | {"classifier_corpus": None},
         "prepare_labelled": prepare | {"classifier_corpus": settings["classifier_corpus"]},
-        "comparisons": {
-            "task": task,
-            "labeller": labeller,
-            "comparisons": settings["comparisons"],
-            "runtime": runtime,
-        },
+        "comparisons": labelled,
+        "labels": {"labels": settings["labeller"].get("labels")},
+        "human": labelled,
         "reward": {
             "task": task,
             "initial": {"name": labels["name"], "num": 0} if known_reward else collection["initial"],
@@ -157,9 +176,10 @@ def owned(settings: Settings) -> dict[str, Settings]:
 
 
 def order(settings: Settings) -> list[str]:
-    """The kinds that a cell needs, upstream first: its base model is either fetched or pretrained here."""
+    """The kinds that a cell needs, upstream first: its base model is fetched or pretrained, its labels read or made."""
     base = "pretrain" if settings["model"]["source"] == "pretrain" else "model"
     own = settings["classifier_corpus"]["name"] == SAME  # the corpus of the queries trains the classifiers
     prepared = ["prepare"] if own else ["labelled", "prepare_labelled"]
-    needed = {"fetch", base, *prepared, "comparisons", "zero_shot", *METHODS[settings["method"]["name"]]}
+    labelled = ["labels", "human"] if settings["labeller"].get("labels") else ["comparisons"]
+    needed = {"fetch", base, *prepared, *labelled, "zero_shot", *METHODS[settings["method"]["name"]]}
     return [kind for kind in KINDS if kind in needed]

@@ -103,11 +103,11 @@ def show_outcomes(outcomes: dict[str, Outcome]) -> None:
 
 
 def table(sweep: Sweep, incomplete: set[str]) -> Table:
-    """A row for each point; the reference first.  All labels are synthetic, and it says so."""
+    """A row for each point; the reference first.  It says whose the labels are."""
     settings = list(dict.fromkeys(key for row in sweep.grid.cells.values() for key in row["overrides"]))
-    shown = Table(
-        title=f"{sweep.name}  (labels: synthetic; scale {sweep.grid.scale}, episodes {sweep.grid.episode_scale})"
-    )
+    sources = {"synthetic" if row["synthetic"] else "people" for row in sweep.grid.cells.values()}
+    scales = f"scale {sweep.grid.scale}, episodes {sweep.grid.episode_scale}"
+    shown = Table(title=f"{sweep.name}  (labels: {' and '.join(sorted(sources))}; {scales})")
     shown.add_column("cell", no_wrap=True)
     for heading in [*(setting.rpartition(".")[2] for setting in settings), *NUMBERS.values()]:
         shown.add_column(heading, justify="right")

@@ -120,6 +120,11 @@ class Silent:
     def artifact(self, path: Path) -> None: ...
 
 
+def _reads_people(kind: str, inputs: dict[str, Path]) -> bool:
+    """Whether a stage reads labels of people: the two that bring them, and what trains on the comparisons of those."""
+    return kind in ("labels", "human") or any((folder / "people.json").exists() for folder in inputs.values())
+
+
 @contextmanager
 def stage(
     kind: str, run: Path | None, params: Path, inputs: dict[str, Path] | None = None
@@ -141,7 +146,7 @@ def stage(
         "preflab.kind": "stage",
         "preflab.stage": kind,
         "preflab.id": identifier,
-        "data.human": "false",  # no human labels here yet: nothing may pass as one
+        "data.human": str(_reads_people(kind, inputs)).lower(),
         "git.commit": about["git_commit"],
         "git.dirty": about["dirty"],
         "params.sha256": about["params_sha256"],

@@ -28,6 +28,9 @@ def labellers(grid: Grid) -> str:
     """The labellers of the grid: `classifier, two of it agree on 42 %`."""
     found = set()
     for cell in grid.cells:
+        if not cell.row["synthetic"]:
+            found.add(cell.row["labeller"])
+            continue
         agreement = cell.row["agreement"]
         noise = "noise-free" if agreement is None else f"two of it agree on {100 * agreement:.0f} %"
         found.add(f"{cell.row['labeller']}, {noise}")
@@ -37,6 +40,8 @@ def labellers(grid: Grid) -> str:
 def caption_mark(grid: Grid) -> str:
     """What every caption ends with: where the labels are from, and the scale."""
     source = "SYNTHETIC labels and judge" if grid.synthetic else "Labels from people, synthetic judge"
+    if grid.mixed:
+        source = "Labels from people and SYNTHETIC ones, synthetic judge"
     return f"{source}; grid {grid.name}, labels × {grid.scale}, episodes × {grid.episode_scale} of the paper's."
 
 

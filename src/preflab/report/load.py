@@ -79,6 +79,11 @@ class Grid:
     def synthetic(self) -> bool:
         return any(cell.row["synthetic"] for cell in self.cells)
 
+    @property
+    def mixed(self) -> bool:
+        """Labels of both kinds."""
+        return self.synthetic and not all(cell.row["synthetic"] for cell in self.cells)
+
 
 def from_files(about: Record, root: Path = Path()) -> Grid:
     """The grid that `about` (what params/report.yaml holds) describes; its stages wrote below `root`."""

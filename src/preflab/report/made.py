@@ -142,6 +142,26 @@ def _labelling(grid: Grid) -> list[tuple[str, str]]:
     return [(name, "; ".join(sorted(found, reverse=True)).replace("%", " %")) for name, found in lines if found]
 
 
+def _people(grid: Grid) -> list[tuple[str, str]]:
+    """Labels of people: how many were used, what was left out, whether the model reads other tokens than theirs."""
+    found = set()
+    for cell in grid.cells:
+        if not cell.row["synthetic"] and (about := cell.comparisons):
+            text = f"{about['train']:,} to train on and {about['heldout']:,} held out, of {about['labels']:,}"
+            gone = {key.removeprefix("left_out_"): n for key, n in sorted(about.items()) if key.startswith("left_out_")}
+            if gone:
+                text += "; left out: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in gone.items())
+            if about["retokenised"]:
+                text += (
+                    f"; {about['retokenised']:,} tokenised again from their text, as {cell.row['model']} has another "
+                    "tokenizer than the labels"
+                )
+            if about["queries_cut"] or about["responses_cut"]:
+                text += f"; cut to the task: {about['queries_cut']:,} queries, {about['responses_cut']:,} responses"
+            found.add(f"{cell.row['task']}: {text}")
+    return [("Labels of people", ". ".join(sorted(found)))] if found else []
+
+
 def facts(grid: Grid) -> list[tuple[str, str]]:
     """What a reader needs to know about the run, as pairs of a name and a sentence."""
     records = [record for record, _ in instances(grid).values() if record]
@@ -162,6 +182,7 @@ def facts(grid: Grid) -> list[tuple[str, str]]:
         ("Scale", f"label budgets × {grid.scale}, episode budgets × {grid.episode_scale} of the paper's"),
         ("Labels", ", ".join(sorted(labels)) or "none"),
         ("Labels are from", f"{sources} ({captions.labellers(grid)})"),
+        *_people(grid),
         *_labelling(grid),
         ("Episodes", ", ".join(f"{count:,}" for count in episodes) or "none"),
         ("Models", ", ".join(sorted({cell.row["model"] for cell in grid.cells}))),

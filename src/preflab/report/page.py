@@ -155,6 +155,7 @@ def summary(report: Report) -> dict[str, Any]:
 def warning(grid: Grid) -> str:
     """The first paragraph: what these numbers are not."""
     labels = "synthetic labeller" if grid.synthetic else "file of people's choices"
+    labels += " or a file of people's choices" if grid.mixed else ""
     return (
         f"Every label here comes from a {labels} and every preference from a synthetic judge; in the paper "
         f"both come from people. Budgets are the paper's times {grid.scale} (labels) and "

@@ -1,0 +1,32 @@
+"""Stage `human`, in place of `comparisons`: people's labels as comparisons in the tokens of a cell's model."""
+
+import argparse
+from pathlib import Path
+
+from preflab import cli
+
+
+def main() -> None:
+    """`python -m pipelines.human params/human/ID.yaml --labels … --queries … --model … --out …`, see `--help`."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.human", description=__doc__)
+    parser.add_argument("params", type=Path, help="settings of this instance")
+    parser.add_argument("--labels", type=Path, required=True, help="folder of the stage labels")
+    parser.add_argument("--queries", type=Path, required=True, help="folder of the stage prepare")
+    parser.add_argument("--model", type=Path, required=True, help="folder of the base model, the reference")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the comparisons")
+    parser.add_argument("--metrics", type=Path, required=True, help="JSON file for the metrics")
+    parser.add_argument("--run", type=Path, help="JSON file for the run record")
+    args = parser.parse_args()
+    from preflab import config, files, tracking
+    from preflab.comparisons import human
+
+    cfg = config.load("human", args.params)
+    inputs = {"labels": args.labels, "queries": args.queries, "model": args.model}
+    with tracking.stage("human", args.run, args.params, inputs) as record:
+        metrics = human.run(cfg, args.labels, args.queries, args.model, args.out)
+        files.write_json(args.metrics, metrics)
+        record.summary(metrics)
+
+
+if __name__ == "__main__":
+    cli.main(main)
