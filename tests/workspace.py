@@ -16,7 +16,20 @@ import yaml
 from preflab import code
 
 PROJECT = Path(__file__).resolve().parents[1]
-STAGES = ["fetch", "model", "pretrain", "prepare", "comparisons", "reward", "ppo", "sft", "evaluate", "report"]
+STAGES = [
+    "fetch",
+    "model",
+    "pretrain",
+    "prepare",
+    "comparisons",
+    "labels",
+    "human",
+    "reward",
+    "ppo",
+    "sft",
+    "evaluate",
+    "report",
+]
 
 STUB = """
 import hashlib, json, os, sys, time
