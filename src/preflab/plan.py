@@ -67,7 +67,7 @@ def reasons_of(stage: Stage, record: Record, state: State, cache: Cache) -> list
     """Where a stage and what it reads differ from its record in dvc.lock; its outputs only if nothing else does."""
     reasons = [] if record["cmd"] == stage.cmd else ["command changed in dvc.yaml"]
     known = {item["path"]: item.get("md5") for item in [*record.get("deps", []), *record.get("outs", [])]}
-    for path in stage.deps:
+    for path in dict.fromkeys(stage.deps):  # some are named twice
         if difference := _difference(known.get(path), state.md5(path), "changed"):
             reasons += _words(path, difference, known.get(path), state, cache)
     outputs = []
