@@ -115,7 +115,8 @@ def left_out(label: Label, task: str) -> str:
 def check(choices: Sequence[Choice], task: Task, file: Path, counts: Counter[str]) -> None:
     """Raises if nothing is left, if labels have different numbers of samples, or if they are of another task by far."""
     if not choices:
-        found = ", ".join(f"{counts[name]} {name}" for name in sorted(counts) if name.startswith("left_out_"))
+        why = {name.removeprefix("left_out_"): n for name, n in sorted(counts.items()) if name.startswith("left_out_")}
+        found = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in why.items())
         raise PreflabError(
             f"{file}: none of the {counts['labels']} labels can be trained on for task={task.name} ({found}); "
             "name a file with choices between two or more responses of this task"
