@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from preflab.report import captions, claims_page, compare, figures, made, tables
+from preflab.report import absent, captions, claims_page, compare, figures, made, tables
 from preflab.report import claims as claims_
 from preflab.report.claims import Claim
 from preflab.report.compare import Family
@@ -77,6 +77,7 @@ def markdown(report: Report) -> str:
     lines += [
         f'<a id="{table.label}"></a>\n\n{table.markdown()}' for table in report.results if table.label != "claims"
     ]
+    lines += [f"{title}: not run; `{command}` builds it.\n" for title, command in not_run(report)]
     lines += [
         "## Samples",
         "",
@@ -96,6 +97,11 @@ def markdown(report: Report) -> str:
             lines += [f"  * input `{path}`, md5 `{md5}`" for path, md5 in inputs]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def not_run(report: Report) -> list[tuple[str, str]]:
+    """Title and command of the paper's tables and figures of which the grid has nothing."""
+    return absent.lines({table.label for table in report.results} | {figure.label for figure in report.figures})
 
 
 VERDICTS = (
@@ -125,6 +131,7 @@ def page(report: Report) -> str:
         counts=claims_page.counts(report.claims).capitalize(),
         tables=by_label,
         figures={figure.label: (figure, inline(figure.svg)) for figure in report.figures},
+        not_run=not_run(report),
         samples=samples(report.grid),
         facts=made.facts(report.grid),
         cells=[(cell, captions.source_text(cell), made.lineage(cell, report.grid)) for cell in report.grid.cells],

@@ -3,12 +3,14 @@
 import csv
 import html
 import io
+import re
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from preflab.evaluate.statistics import Interval
 
 NOTHING = "–"
+_CODE = re.compile(r"`([^`]*)`")  # a command in a note
 
 
 class WithError(NamedTuple):
@@ -42,7 +44,7 @@ class Column:
         if value is None:
             return [""] * len(self.csv_keys)
         if isinstance(value, str):
-            return [value]
+            return [value] + [""] * (len(self.csv_keys) - 1)
         pieces = value if isinstance(value, tuple) else (value,)
         decimals = self.decimals if row.decimals is None else row.decimals
         return [f"{self.factor * piece:.{decimals}f}" for piece in pieces]
@@ -52,6 +54,8 @@ class Column:
         pieces = self.numbers(row)
         if not pieces[0]:
             return NOTHING
+        if isinstance(row.values[self.key], str):  # "not run" may stand where a number would
+            return pieces[0]
         if self.kind == "interval":
             return f"{pieces[0]} [{pieces[1]}, {pieces[2]}]"
         return f"{pieces[0]} ± {pieces[1]}" if self.kind == "error" else pieces[0]
@@ -97,7 +101,7 @@ class Table:
             data = zip(self.columns, texts, strict=True)
             cells = "".join(f"<td{_align(column)}>{_soften(column, html.escape(text))}</td>" for column, text in data)
             body.append(f'<tr>{cells}<td class="cells">{links}</td></tr>')
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        notes = "".join("<p>" + _CODE.sub(r"<code>\1</code>", html.escape(note)) + "</p>" for note in self.notes)
         return (
             f'<figure class="table" id="{self.label}"><figcaption>{html.escape(self.caption)}</figcaption>\n'
             f'<div class="scroll"><table><thead><tr>{head}<th class="cells">cells</th></tr></thead>\n'
@@ -124,7 +128,7 @@ class Table:
             mark = rf"\textsuperscript{{{numbers}}}" if numbers else ""
             lines.append(" & ".join([_tex(texts[0]) + mark, *map(_tex, texts[1:])]) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}"]
-        lines += [rf"\par\footnotesize {_tex(note)}" for note in self.notes]
+        lines += [r"\par\footnotesize " + _CODE.sub(r"\\texttt{\1}", _tex(note)) for note in self.notes]
         return "\n".join([*lines, r"\end{table}"]) + "\n"
 
     def csv(self) -> str:
@@ -148,7 +152,7 @@ def _align(column: Column) -> str:
 def _soften(column: Column, text: str) -> str:
     """The interval or the standard error in a lighter colour than its mean."""
     mean, space, rest = text.partition(" ")
-    if column.kind in ("interval", "error") and rest:
+    if column.kind in ("interval", "error") and rest.startswith(("[", "±")):
         return f'{mean}{space}<span class="interval">{rest}</span>'
     return text
 
