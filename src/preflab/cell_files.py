@@ -62,6 +62,7 @@ class CellFiles:
     def texts(self) -> dict[str, str]:
         """The files that a report needs, by the names that they have in MLflow."""
         files = {"metrics.json": self.path(self.last, "reports/metrics/{id}.json")}
+        files["settings.yaml"] = self.path(self.last, f"params/{self.last}/{{id}}.yaml")  # of the evaluation
         for kind in [kind for kind in ("prepare", "prepare_labelled", "comparisons", "human") if kind in self.kinds]:
             name = INSTEAD.get(kind, kind)
             files[f"{name}.json"] = self.path(kind, f"reports/{name}/{{id}}.json")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from preflab.report import captions, compare, paper, tables
+from preflab.report import captions, compare, paper, summary_figures, tables
 from preflab.report.compare import MOCK, ZERO_SHOT, Arm, Family
 from preflab.report.load import Cell, Grid
 from preflab.report.table import Table
@@ -67,8 +67,10 @@ class Figure(NamedTuple):
 def all_figures(grid: Grid, table_1: Table) -> list[Figure]:
     """Every figure for which the grid has something to show."""
     trained = [family for family in compare.families(grid) if family.trained]
+    of_summaries = summary_figures.plots(grid)
+    summaries = [Figure(one.label, one.caption, one.alt, _draw(one.label, one.draw)) for one in of_summaries]
     if not trained:
-        return []
+        return summaries
     mark = captions.caption_mark(grid)
     preferences = [
         Figure(
@@ -96,6 +98,7 @@ def all_figures(grid: Grid, table_1: Table) -> list[Figure]:
             "Mock reward against KL from the reference, one point for each cell, beside the paper's Figure 3",
             _draw("frontier", lambda: frontier(trained)),
         ),
+        *summaries,
     ]
 
 

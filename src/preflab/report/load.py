@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ class Cell:
     comparisons: Record  # reports/comparisons/ID.json: the labels' noise; empty if it is not there
     runs: dict[str, Record]  # stage -> run record; a stage restored from the cache may have none
     right: tuple[bool, ...] = ()  # whether its reward model is right, for each held-out comparison; empty without one
+    settings: Record = field(default_factory=dict)  # of its evaluation (EvaluateStage); empty if they are not there
 
     @property
     def method(self) -> str:
@@ -178,8 +179,9 @@ def _order(cell: Cell) -> tuple[Any, ...]:
 
 
 def _cell(name: str, row: Record, texts: dict[str, str], samples: Path) -> Cell:
-    """`texts`: what CellFiles calls metrics.json, curve.csv, reward.json, prepare.json, comparisons.json, runs.json."""
+    """`texts`: what CellFiles calls them: metrics.json, settings.yaml, curve.csv, reward.json, prepare.json …"""
     import pyarrow.parquet
+    import yaml
 
     if not samples.exists():
         raise _missing(samples)
@@ -189,7 +191,8 @@ def _cell(name: str, row: Record, texts: dict[str, str], samples: Path) -> Cell:
     right = tuple(one == "1" for one in (table.schema.metadata or {}).get(b"heldout_right", b"").decode())
     columns = table.sort_by("context").to_pydict()
     metrics, runs = json.loads(texts["metrics.json"]), json.loads(texts["runs.json"])
-    return Cell(name, row, metrics, columns, curve, **found, runs=runs, right=right)
+    settings = yaml.load(texts.get("settings.yaml", "{}"), yaml.CSafeLoader)
+    return Cell(name, row, metrics, columns, curve, **found, runs=runs, right=right, settings=settings)
 
 
 def _missing(path: Path) -> PreflabError:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from preflab.evaluate.statistics import Interval
-from preflab.report import captions, compare, paper
+from preflab.report import captions, compare, paper, summaries
 from preflab.report.compare import MOCK, ZERO_SHOT, Arm, Family
 from preflab.report.load import UNTRAINED, Cell, Grid
 from preflab.report.table import Column, Row, Table, Value, WithError
@@ -34,6 +34,7 @@ def all_tables(grid: Grid) -> list[Table]:
     return [
         table_1(grid, found),
         figure_2(grid, found),
+        *summaries.all_tables(grid),
         scores(grid, found),
         reward_models(grid, found),
         cells(grid),
