@@ -178,7 +178,8 @@ def places(tasks: Mapping[str, list[Entry]]) -> "Canvas":
         axes.set(title=paper_summaries.TITLES[task], xlim=(0, 100), xlabel="place in the source, % of its bigrams")
         axes.set_ylim(bottom=0)
         axes.set_ylabel("copied bigrams, %")
-        axes.legend(fontsize=7.5, loc="upper right")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=7.5, loc="upper right")
     return canvas
 
 
