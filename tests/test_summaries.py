@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from preflab.report import absent, figures, summaries, summarizers, summary_figures, tables
+from preflab.report import absent, figures, page, summaries, summarizers, summary_figures, tables
 from preflab.report.compare import Arm
 from preflab.report.load import Cell, Grid
 from preflab.report.table import Column, Row, Table
@@ -221,6 +221,21 @@ def test_figures_are_drawn_alike_each_time():
 
 
 TABLE = Table("table1", "", (), (), {})
+
+
+def test_samples_of_summaries_stand_below_their_article_and_reference():
+    cells = [replace(one, samples=one.samples | {"reference": ["A cat *slept*."] * 4}) for one in GRID.cells]
+    lines = page.samples_markdown(grid_of(*cells)).splitlines()
+    start = lines.index("### Article 1")
+    assert lines[start + 2 : start + 8] == [
+        f"> {ARTICLES[0]}",
+        "",
+        r"* **reference**: A cat \*slept\*.",
+        "* **zero-shot** (+0.0): Dogs ran.",
+        "* **lead-3** (+0.0): Dogs ran.",
+        "* **60k online** (+0.0): The cat number 1 sat. The cat number 1 sat.",
+    ]
+    assert any(line.startswith("## CNN/DM (cnndm, tiny): Tables 6 and 13 to 18") for line in lines)
 
 
 def test_tables_of_all_policies_take_those_without_kl_or_reward_model():

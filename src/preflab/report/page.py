@@ -5,12 +5,13 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from preflab.report import absent, captions, claims_page, compare, figures, made, tables
+from preflab.report import absent, captions, claims_page, compare, figures, made, summary_samples, tables
 from preflab.report import claims as claims_
 from preflab.report.claims import Claim
 from preflab.report.compare import Family
 from preflab.report.figures import Figure
 from preflab.report.load import Cell, Grid
+from preflab.report.paper_summaries import TITLES as SUMMARY_TASKS
 from preflab.report.table import Table
 from preflab.report.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED
 
@@ -206,10 +207,12 @@ def _of(cell: Cell, column: str, context: int) -> Any:
 
 
 def samples_markdown(grid: Grid) -> str:
-    """samples.md: a row for each context, a column for each policy."""
+    """samples.md: a row for each context, a column for each policy; summaries below their article."""
     lines = [f"# Samples of the grid `{grid.name}`", "", warning(grid), "", _samples_note(), ""]
     for family in compare.families(grid):
-        lines += _samples_table(family)
+        summaries = family.task in SUMMARY_TASKS
+        contexts = compare.common_contexts(family)[:SAMPLES]
+        lines += summary_samples.markdown(family, contexts) if summaries else _samples_table(family, contexts)
     return "\n".join(lines)
 
 
@@ -220,23 +223,15 @@ def _samples_note() -> str:
     )
 
 
-def _samples_table(family: Family) -> list[str]:
+def _samples_table(family: Family, contexts: list[int]) -> list[str]:
     heads = ["query", *(arm.name for arm in family.arms)]
     lines = [f"## {family.name}", "", "| " + " | ".join(heads) + " |", "|" + " :-- |" * len(heads)]
-    for context in compare.common_contexts(family)[:SAMPLES]:
+    for context in contexts:
         texts = [str(_of(family.arms[0].first, "query", context))]
         for arm in family.arms:
             texts.append(f"{_of(arm.first, 'response', context)} ({_of(arm.first, 'labeller', context):+.1f})")
-        lines.append("| " + " | ".join(_one_line(text) for text in texts) + " |")
+        lines.append("| " + " | ".join(summary_samples.plain(text) for text in texts) + " |")
     return [*lines, ""]
-
-
-def _one_line(text: str) -> str:
-    """Model text inside a Markdown table: no line breaks, no pipes, no markup."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    for character in "\\|*_`[]":
-        text = text.replace(character, "\\" + character)
-    return text
 
 
 def inline(svg: str) -> str:

@@ -172,7 +172,8 @@ def places(tasks: Mapping[str, list[Entry]]) -> "Canvas":
                 continue
             mean, low, high = 100 * np.array(where.parts).T
             name = f"{entry.arm.name} ({100 * where.copied:.0f} %)"
-            axes.plot(middles, mean, **_look(entry), markersize=4, label=name)
+            line = "--" if entry.arm.first.row["collection"] == "offline" else "-"
+            axes.plot(middles, mean, **_look(entry), linestyle=line, markersize=4, label=name)
             axes.fill_between(middles, low, high, color=_look(entry)["color"], alpha=0.1, linewidth=0)
         axes.axhline(100 / PARTS, color="#8a8a8a", linewidth=0.8, zorder=1)
         axes.set(title=paper_summaries.TITLES[task], xlim=(0, 100), xlabel="place in the source, % of its bigrams")

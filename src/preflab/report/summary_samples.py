@@ -1,0 +1,35 @@
+"""Tables 6 and 13 to 18: an article, its reference summary, and what each policy makes of it, one below the other."""
+
+from preflab.report import compare
+from preflab.report.compare import Arm, Family
+from preflab.report.paper_summaries import TITLES
+
+TITLE = "Tables 6 and 13 to 18 of the paper, with our policies"
+
+
+def markdown(family: Family, contexts: list[int]) -> list[str]:
+    """The lines of samples.md about one family of a summarization task; first seed of each policy."""
+    lines = [f"## {TITLES[family.task]} ({family.name}): {TITLE}", ""]
+    written = [arm for arm in family.arms if arm.first.method != "reference"]
+    for number, context in enumerate(contexts, 1):
+        first = family.arms[0]
+        lines += [f"### Article {number}", "", f"> {plain(_of(first, 'query', context))}", ""]
+        if "reference" in first.first.samples:
+            lines.append(f"* **reference**: {plain(_of(first, 'reference', context))}")
+        for arm in written:
+            score = float(_of(arm, "labeller", context))
+            lines.append(f"* **{arm.name}** ({score:+.1f}): {plain(_of(arm, 'response', context))}")
+        lines.append("")
+    return lines
+
+
+def _of(arm: Arm, column: str, context: int) -> str:
+    return str(compare.column_of(arm.first, column, [context])[0])
+
+
+def plain(text: str) -> str:
+    """Model text inside Markdown: no line breaks, no pipes, no markup."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    for character in "\\|*_`[]":
+        text = text.replace(character, "\\" + character)
+    return text
