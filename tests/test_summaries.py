@@ -28,7 +28,7 @@ def cell(name: str, more: dict, columns: dict | None = None, response: str = "Do
     samples |= {"context": [0, 1, 2, 3], "query": ARTICLES, "response": [response] * 4}
     metrics = {"contexts": 4, "votes": 3, "votes_seed": 1, "judge_tau": 0.0, "labeller": 0.0, "labeller_se": 0.1}
     metrics |= {"length": 20.0, "ended": 0.9, "distinct_1": 0.2, "distinct_2": 0.4}
-    return Cell(name, usual | more, metrics, samples, {}, {}, {}, {}, {}, SETTINGS)
+    return Cell(name, usual | more, metrics, samples, {}, {}, {}, {}, {}, settings=SETTINGS)
 
 
 def online(seed: int, **columns: object) -> Cell:
@@ -113,9 +113,13 @@ def test_what_the_grid_lacks_says_not_run_and_names_the_command():
         name = "60k online vs supervised" if table.label == "table5" else "supervised"
         assert (by_name[name].values[column], by_name[name].cells) == ("not run", ())
         assert by_name[name].values.get("source") is None
-        assert table.notes[-1].startswith(f"Not run here: {'reference' if table.label == 'table8' else ''}")
-        assert f"{name} (CNN/DM)" in table.notes[-1]
-        assert table.notes[-1].endswith(f"all of TL;DR. `{COMMAND}` runs it.")
+        small, large = table.notes[-2:]
+        assert small.startswith("Not run here: ")
+        assert f"{name} (CNN/DM)" in small
+        assert small.endswith(f"`{COMMAND}` runs it.")
+        assert large.endswith(
+            "30k online (CNN/DM); all of TL;DR. `python -m pipelines.grid smollm2 && dvc repro` runs it."
+        )
     assert shown(summaries.table_4(GRID))["30k online"]["paper_avg"] == "26.99"
 
 

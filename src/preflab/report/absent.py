@@ -10,7 +10,8 @@ from preflab.report.table import Row, Value
 from preflab.report.verdicts import NOT_RUN
 
 CLAIMS = "claims"  # the grid of conf/grid/ that runs most of what is missing elsewhere
-SUMMARIES = "claims"  # the one that runs tldr and cnndm
+SUMMARIES = "claims"  # the one that runs cnndm
+LARGE = "smollm2"  # the one for a GPU: all tasks, and the budgets between
 
 
 class Item(NamedTuple):

@@ -251,11 +251,16 @@ def _table(
     grid: Grid, label: str, title: str, columns: tuple[Column, ...], rows: list[Row], notes: list[str], no: list[Entry]
 ) -> Table:
     """With a note on the rows, and on the tasks, of which the grid has nothing."""
-    names = [f"{entry.name} ({TITLES[entry.task]})" for entry in no]
-    names += [f"all of {title}" for task, title in TITLES.items() if task not in tasks(grid)]
-    notes = [*notes, *absent.notes((name, absent.SUMMARIES) for name in names)]
+    names = [(f"{entry.name} ({TITLES[entry.task]})", _runs(entry.task, entry.name)) for entry in no]
+    names += [(f"all of {title}", _runs(task)) for task, title in TITLES.items() if task not in tasks(grid)]
+    notes = [*notes, *absent.notes(names)]
     caption = f"{title}. {captions.caption_mark(grid)}"
     return Table(label, caption, columns, tuple(rows), captions.references(grid), tuple(notes))
+
+
+def _runs(task: str, name: str = "") -> str:
+    """The grid that runs it."""
+    return absent.LARGE if task == "tldr" or "30k" in name else absent.SUMMARIES
 
 
 def _task(grid: Grid, arm: Arm) -> str:
