@@ -43,7 +43,7 @@ def main() -> None:
         return
     files = page.write(report, args.out)
     if args.params:
-        texts = {path.relative_to(args.out).as_posix(): path.read_text() for path in files}
+        texts = {path.relative_to(args.out).as_posix(): path.read_text() for path in files if path.suffix != ".png"}
         tracking.log_grid(about["grid"], about, root, {}, texts)
     verdicts = claims_page.counts(report.claims)
     counts = f"{len(report.results)} tables, {len(report.figures)} figures; {verdicts}"

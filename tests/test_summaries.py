@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from preflab.report import absent, figures, page, summaries, summarizers, summary_figures, tables
+from preflab.report import absent, figures, samples, summaries, summarizers, summary_figures, tables
 from preflab.report.compare import Arm
 from preflab.report.load import Cell, Grid
 from preflab.report.table import Column, Row, Table
@@ -218,18 +218,15 @@ def test_copied_bigrams_by_their_place_in_the_source():
 
 
 def test_figures_are_drawn_alike_each_time():
-    drawn = {figure.label: figure.svg for figure in figures.all_figures(grid_of(ZERO_SHOT, LEAD_3), TABLE)}
+    drawn = {figure.label: figure.svg for figure in figures.all_figures(grid_of(ZERO_SHOT, LEAD_3), [])}
     assert list(drawn) == ["figure5", "figure6", "figure7"]
-    assert drawn == {figure.label: figure.svg for figure in figures.all_figures(grid_of(ZERO_SHOT, LEAD_3), TABLE)}
+    assert drawn == {figure.label: figure.svg for figure in figures.all_figures(grid_of(ZERO_SHOT, LEAD_3), [])}
     assert all("SYNTHETIC" in one.caption for one in summary_figures.plots(GRID))
-
-
-TABLE = Table("table1", "", (), (), {})
 
 
 def test_samples_of_summaries_stand_below_their_article_and_reference():
     cells = [replace(one, samples=one.samples | {"reference": ["A cat *slept*."] * 4}) for one in GRID.cells]
-    lines = page.samples_markdown(grid_of(*cells)).splitlines()
+    lines = samples.markdown(grid_of(*cells), "").splitlines()
     start = lines.index("### Article 1")
     assert lines[start + 2 : start + 8] == [
         f"> {ARTICLES[0]}",

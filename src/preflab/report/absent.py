@@ -23,6 +23,10 @@ class Item(NamedTuple):
 
 
 ITEMS = (
+    Item("table1", "Table 1. Which of two policies is preferred"),
+    Item("figure2", "Figure 2. Reward while policies train"),
+    Item("frontier", "Figure 3. Reward against KL"),
+    Item("figure4", "Figure 4. Preference by the number of labels", "figure4"),
     Item("table4", "Table 4. ROUGE of summaries", SUMMARIES),
     Item("table5", "Table 5. Which of two summaries is preferred", SUMMARIES),
     Item("table7", "Table 7. Summaries that begin as their source does", SUMMARIES),
@@ -30,6 +34,7 @@ ITEMS = (
     Item("figure5", "Figure 5. How much of a summary is new", SUMMARIES),
     Item("figure6", "Figure 6. How much of a summary is repeated", SUMMARIES),
     Item("figure7", "Figure 7. Where in the source summaries copy from", SUMMARIES),
+    Item("table10", "Table 10. Samples without the KL penalty"),
 )
 
 

@@ -1,8 +1,22 @@
 """The words that all tables share: the scale beside a label count, who labelled, who judged."""
 
+from collections.abc import Iterable
+
 from preflab.report.compare import MOCK, Arm, Family
 from preflab.report.load import Cell, Grid
-from preflab.report.table import NOTHING
+from preflab.report.table import NOTHING, Column, Row, Table, Value
+
+JUDGES = {  # of the labellers in conf/labeller/
+    "classifier": "a classifier trained on other reviews than the labeller's",
+    "vader": "a classifier",
+    "concreteness": "sensorimotor ratings of words by other people",
+    "summary": "ROUGE-1 and the share of supported items",
+}
+SOURCES = (
+    "Where the paper's numbers are from: image, read off its image of the table; digitised, from its vector graphics "
+    "(error below 1 % of an axis); notes, quoted by readers of the paper (its text could not be read); blog, the "
+    "article of its authors."
+)
 
 
 def labels_text(grid: Grid, cell: Cell) -> str:
@@ -45,12 +59,16 @@ def caption_mark(grid: Grid) -> str:
     return f"{source}; grid {grid.name}, labels × {grid.scale}, episodes × {grid.episode_scale} of the paper's."
 
 
-def judge_note(grid: Grid) -> str:
-    metrics = grid.cells[0].metrics
+def judge_note(grid: Grid, found: Iterable[Family]) -> str:
+    """Who labelled and who judged the responses of these families, and how noisily."""
+    first = {cell.row["labeller"]: cell for family in found for cell in family.arms[0].cells}
+    judges = "; ".join(
+        f"{JUDGES.get(name, 'as conf/labeller/ says')} (labeller {name}, τ = {cell.metrics['judge_tau']:.3g})"
+        for name, cell in first.items()
+    )
     return (
-        f"Labeller: {labellers(grid)}. Judge: a classifier trained on other reviews than the labeller's; "
-        f"majority of {metrics['votes']:.0f} noisy votes (τ = {metrics['judge_tau']:.3g}), in place of the "
-        "paper's three people per excerpt. VADER: a lexicon with rules, trained on none of these texts."
+        f"Labeller: {labellers(grid)}. Judge: {judges}; majority of {grid.cells[0].metrics['votes']:.0f} noisy votes, "
+        "in place of the paper's three people per excerpt. VADER: a lexicon with rules, trained on none of these texts."
     )
 
 
@@ -60,8 +78,42 @@ def seeds_text(arm: Arm) -> str:
 
 def extra_axes(family: Family) -> str:
     """The axes of a family beside task and model, for the name of a row; empty in a plain grid."""
-    axes = family.name.split(", ")[2:]
-    return f" ({', '.join(axes)})" if axes else ""
+    return f" ({', '.join(family.axes)})" if family.axes else ""
+
+
+def several(grid: Grid, key: str) -> bool:
+    """Whether the grid's cells differ in `key` (task, model)."""
+    return len({cell.row[key] for cell in grid.cells}) > 1
+
+
+def arm_columns(grid: Grid, task: bool = False, arm: str = "policy") -> tuple[Column, ...]:
+    """The columns that name an arm; its task and model where the grid has several, or the table asks for the task."""
+    return (
+        *([Column("task", "task")] if task or several(grid, "task") else []),
+        *([Column("model", "model")] if several(grid, "model") else []),
+        Column("arm", arm),
+        Column("labels", "labels"),
+        Column("source", "labels from"),
+        Column("seeds", "seeds"),
+    )
+
+
+def arm_values(grid: Grid, family: Family, arm: Arm) -> dict[str, Value]:
+    return {
+        "task": family.task,
+        "model": arm.first.row["model"],
+        "arm": arm.name + extra_axes(family),
+        "labels": labels_text(grid, arm.first),
+        "source": source_text(arm.first),
+        "seeds": seeds_text(arm),
+    }
+
+
+def table(
+    grid: Grid, label: str, title: str, columns: tuple[Column, ...], rows: list[Row], notes: Iterable[str]
+) -> Table:
+    """A table of this grid: its caption says where the labels are from, and the scale."""
+    return Table(label, f"{title}. {caption_mark(grid)}", columns, tuple(rows), references(grid), tuple(notes))
 
 
 def references(grid: Grid) -> dict[str, int]:

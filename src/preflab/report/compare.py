@@ -14,6 +14,7 @@ from preflab.report.load import REINFORCED, UNTRAINED, Cell, Grid
 RESAMPLES = 2000  # of every bootstrap interval
 METHOD = f"95 % percentile bootstrap over seeds and contexts, {RESAMPLES} resamples"
 ZERO_SHOT, MOCK = "zero-shot", "mock"
+TASKS = ["mock", "sentiment", "descriptiveness", "tldr", "cnndm"]  # in the order of the paper
 Floats = NDArray[np.float64]
 
 
@@ -37,6 +38,11 @@ class Arm:
     def seeds(self) -> list[int | None]:
         return [cell.row["seed"] for cell in self.cells]
 
+    @property
+    def ablated(self) -> bool:
+        """Whether something of the method is left out or changed in it."""
+        return self.first.ablation != "none"
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -53,13 +59,28 @@ class Family:
         return str(self.arms[0].first.row["task"])
 
     @property
+    def axes(self) -> list[str]:
+        """What else its cells share: `policy.episodes=1600`; empty for what the grid calls its task and model."""
+        return self.name.split(", ")[2:]
+
+    @property
+    def summarises(self) -> bool:
+        """Whether its responses are summaries, which have tables of their own."""
+        return "rouge1" in self.arms[0].first.samples
+
+    @property
     def trained(self) -> list[Arm]:
         """The arms with a training curve: not zero-shot, and not the baselines without reinforcement learning."""
         return [arm for arm in self.arms if arm.first.method in REINFORCED]
 
+    @property
+    def plain(self) -> list[Arm]:
+        """The trained arms without the ablations, which have a table of their own."""
+        return [arm for arm in self.trained if not arm.ablated]
+
 
 def families(grid: Grid) -> list[Family]:
-    """The grid's arms by family, in the grid's order, each with the zero-shot arm it was judged against."""
+    """The arms by family, the tasks in the paper's order, each with the zero-shot arm it was judged against."""
     references = {cell.row["zero_shot"]: cell for cell in grid.cells if cell.is_zero_shot}
     trained = sorted((cell for cell in grid.cells if not cell.is_zero_shot), key=_family)
     found = []
@@ -73,7 +94,21 @@ def families(grid: Grid) -> list[Family]:
         found.append(Family(name, tuple(arms)))
     if not found:  # a grid of references only
         found = [Family(_family(c), (Arm(ZERO_SHOT, _family(c), (c,)),)) for c in references.values()]
-    return found
+    return sorted(found, key=lambda family: TASKS.index(family.task) if family.task in TASKS else len(TASKS))
+
+
+def main(found: list[Family]) -> list[Family]:
+    """Of each task and model the family without extra axes, or all of them where every family has some (a sweep)."""
+    fewest: dict[tuple[str, str], int] = {}
+    for family in found:
+        key = _task_and_model(family)
+        fewest[key] = min(fewest.get(key, len(family.axes)), len(family.axes))
+    return [family for family in found if len(family.axes) == fewest[_task_and_model(family)]]
+
+
+def _task_and_model(family: Family) -> tuple[str, str]:
+    row = family.arms[0].first.row
+    return str(row["task"]), str(row["model"])
 
 
 def arm_name(cell: Cell) -> str:

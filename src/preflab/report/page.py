@@ -5,18 +5,15 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from preflab.report import absent, captions, claims_page, compare, figures, made, summary_samples, tables
+from preflab.report import absent, captions, claims_page, figures, made, samples, tables
 from preflab.report import claims as claims_
 from preflab.report.claims import Claim
-from preflab.report.compare import Family
-from preflab.report.figures import Figure
-from preflab.report.load import Cell, Grid
-from preflab.report.paper_summaries import TITLES as SUMMARY_TASKS
+from preflab.report.drawing import Figure
+from preflab.report.load import Grid
 from preflab.report.table import Table
 from preflab.report.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED
 
 TITLE = "Fine-Tuning Language Models from Human Preferences"
-SAMPLES = 20  # contexts on the page of samples: the first ones, not the best
 TONES = {REPRODUCED: "holds", CONTRADICTED: "fails", INCONCLUSIVE: "open", NOT_RUN: "none"}  # colours of the page
 
 
@@ -40,7 +37,7 @@ def build(grid: Grid, claims: Path) -> Report:
         decided,
         results,
         [made.stages(grid), made.provenance(grid)],
-        figures.all_figures(grid, results[0]),
+        figures.all_figures(grid, results),
     )
 
 
@@ -51,7 +48,7 @@ def write(report: Report, out: Path) -> list[Path]:
     files = {
         "index.md": markdown(report),
         "index.html": page(report),
-        "samples.md": samples_markdown(report.grid),
+        "samples.md": samples.markdown(report.grid, warning(report.grid)),
         "claims.md": claims_page.markdown(report.grid, report.claims, warning(report.grid)),
         "claims.json": claims_page.as_json(report.grid, report.claims),
     }
@@ -59,13 +56,16 @@ def write(report: Report, out: Path) -> list[Path]:
     for table in report.results + report.making:
         files[f"tables/{table.label}.csv"] = table.csv()
         files[f"tables/{table.label}.tex"] = table.latex()
+    pictures = {f"figures/{figure.label}.png": figure.png for figure in report.figures}
     for figure in report.figures:
         files[f"figures/{figure.label}.svg"] = figure.svg
     for name, text in files.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return [out / name for name in files]
+    for name, pixels in pictures.items():
+        (out / name).write_bytes(pixels)
+    return [out / name for name in (*files, *pictures)]
 
 
 def markdown(report: Report) -> str:
@@ -82,7 +82,7 @@ def markdown(report: Report) -> str:
     lines += [
         "## Samples",
         "",
-        f"[{SAMPLES} contexts side by side](samples.md).",
+        f"[{samples.SAMPLES} contexts side by side](samples.md).",
         "",
         "## How this was made",
         "",
@@ -133,7 +133,7 @@ def page(report: Report) -> str:
         tables=by_label,
         figures={figure.label: (figure, inline(figure.svg)) for figure in report.figures},
         not_run=not_run(report),
-        samples=samples(report.grid),
+        samples=samples.samples(report.grid),
         facts=made.facts(report.grid),
         cells=[(cell, captions.source_text(cell), made.lineage(cell, report.grid)) for cell in report.grid.cells],
         origin=origin,
@@ -178,60 +178,6 @@ def origin(record: dict[str, Any] | None) -> str:
         return made.CACHED
     run = f"MLflow run {record['run_id']}" if record["run_id"] else "not in MLflow"
     return f"{run}, commit {made.commit(record)}, params sha256 {record['params_sha256'][:12]}"
-
-
-class Sample(NamedTuple):
-    """One context: its query, and for each policy its name, its response and that response's scores."""
-
-    query: str
-    responses: list[tuple[str, str, str]]
-
-
-def samples(grid: Grid) -> list[Sample]:
-    """The first SAMPLES contexts of each family, all its policies side by side (their first seed)."""
-    found = []
-    for family in compare.families(grid):
-        for context in compare.common_contexts(family)[:SAMPLES]:
-            responses = [(arm.name, *_response(arm.first, context)) for arm in family.arms]
-            found.append(Sample(str(_of(family.arms[0].first, "query", context)), responses))
-    return found
-
-
-def _response(cell: Cell, context: int) -> tuple[str, str]:
-    scores = ", ".join(f"{name} {_of(cell, name, context):+.1f}" for name in ("labeller", "judge"))
-    return str(_of(cell, "response", context)), scores
-
-
-def _of(cell: Cell, column: str, context: int) -> Any:
-    return cell.samples[column][cell.samples["context"].index(context)]
-
-
-def samples_markdown(grid: Grid) -> str:
-    """samples.md: a row for each context, a column for each policy; summaries below their article."""
-    lines = [f"# Samples of the grid `{grid.name}`", "", warning(grid), "", _samples_note(), ""]
-    for family in compare.families(grid):
-        summaries = family.task in SUMMARY_TASKS
-        contexts = compare.common_contexts(family)[:SAMPLES]
-        lines += summary_samples.markdown(family, contexts) if summaries else _samples_table(family, contexts)
-    return "\n".join(lines)
-
-
-def _samples_note() -> str:
-    return (
-        f"The first {SAMPLES} test contexts, not chosen; first seed of each policy. "
-        "In brackets the labeller's score in standard deviations of the reference."
-    )
-
-
-def _samples_table(family: Family, contexts: list[int]) -> list[str]:
-    heads = ["query", *(arm.name for arm in family.arms)]
-    lines = [f"## {family.name}", "", "| " + " | ".join(heads) + " |", "|" + " :-- |" * len(heads)]
-    for context in contexts:
-        texts = [str(_of(family.arms[0].first, "query", context))]
-        for arm in family.arms:
-            texts.append(f"{_of(arm.first, 'response', context)} ({_of(arm.first, 'labeller', context):+.1f})")
-        lines.append("| " + " | ".join(summary_samples.plain(text) for text in texts) + " |")
-    return [*lines, ""]
 
 
 def inline(svg: str) -> str:

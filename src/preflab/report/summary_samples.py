@@ -3,6 +3,7 @@
 from preflab.report import compare
 from preflab.report.compare import Arm, Family
 from preflab.report.paper_summaries import TITLES
+from preflab.report.table import one_line
 
 TITLE = "Tables 6 and 13 to 18 of the paper, with our policies"
 
@@ -13,23 +14,15 @@ def markdown(family: Family, contexts: list[int]) -> list[str]:
     written = [arm for arm in family.arms if arm.first.method != "reference"]
     for number, context in enumerate(contexts, 1):
         first = family.arms[0]
-        lines += [f"### Article {number}", "", f"> {plain(_of(first, 'query', context))}", ""]
+        lines += [f"### Article {number}", "", f"> {one_line(_of(first, 'query', context))}", ""]
         if "reference" in first.first.samples:
-            lines.append(f"* **reference**: {plain(_of(first, 'reference', context))}")
+            lines.append(f"* **reference**: {one_line(_of(first, 'reference', context))}")
         for arm in written:
             score = float(_of(arm, "labeller", context))
-            lines.append(f"* **{arm.name}** ({score:+.1f}): {plain(_of(arm, 'response', context))}")
+            lines.append(f"* **{arm.name}** ({score:+.1f}): {one_line(_of(arm, 'response', context))}")
         lines.append("")
     return lines
 
 
 def _of(arm: Arm, column: str, context: int) -> str:
     return str(compare.column_of(arm.first, column, [context])[0])
-
-
-def plain(text: str) -> str:
-    """Model text inside Markdown: no line breaks, no pipes, no markup."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    for character in "\\|*_`[]":
-        text = text.replace(character, "\\" + character)
-    return text

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from preflab.evaluate.statistics import Interval
 
 NOTHING = "–"
+TEXTS = ("text", "quote")  # kinds of column
 _CODE = re.compile(r"`([^`]*)`")  # a command in a note
 
 
@@ -29,7 +30,7 @@ class Column:
 
     key: str
     title: str
-    kind: Literal["text", "number", "interval", "error"] = "text"
+    kind: Literal["text", "quote", "number", "interval", "error"] = "text"  # quote: what a model said, long
     decimals: int = 2
     factor: float = 1
 
@@ -86,9 +87,13 @@ class Table:
 
     def markdown(self) -> str:
         heads = [column.title for column in self.columns] + ["cells"]
-        rule = [":--" if column.kind == "text" else "--:" for column in self.columns] + [":--"]
+        rule = [":--" if column.kind in TEXTS else "--:" for column in self.columns] + [":--"]
         lines = [f"**{self.caption}**", "", _line(heads), _line(rule)]
-        for texts, row in self.shown():
+        for plain, row in self.shown():
+            texts = [
+                one_line(text) if column.kind == "quote" else text.replace("|", r"\|").replace("\n", " ")
+                for column, text in zip(self.columns, plain, strict=True)
+            ]
             links = " ".join(f"[{self.references[cell]}](#cell-{self.references[cell]})" for cell in row.cells)
             lines.append(_line([*texts, links]))
         return "\n".join([*lines, "", *(f"{note}  " for note in self.notes)]).rstrip() + "\n"
@@ -114,7 +119,9 @@ class Table:
 
     def latex(self) -> str:
         """A floating table for `\\usepackage{booktabs}`; the superscripts count the rows of cells.csv."""
-        spec = "".join("l" if column.kind == "text" else "r" for column in self.columns)
+        width = 0.75 / max(1, sum(column.kind == "quote" for column in self.columns))  # the rest is for names
+        kinds = {"text": "l", "quote": rf"p{{{width:.2f}\linewidth}}"}
+        spec = "".join(kinds.get(column.kind, "r") for column in self.columns)
         lines = [
             r"\begin{table}",
             r"\centering",
@@ -142,11 +149,19 @@ class Table:
 
 
 def _line(texts: list[str]) -> str:
-    return "| " + " | ".join(text.replace("|", r"\|").replace("\n", " ") for text in texts) + " |"
+    return "| " + " | ".join(texts) + " |"
+
+
+def one_line(text: str) -> str:
+    """Model text inside a Markdown table: no line breaks, no pipes, no markup."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    for character in "\\|*_`[]":
+        text = text.replace(character, "\\" + character)
+    return text
 
 
 def _align(column: Column) -> str:
-    return "" if column.kind == "text" else ' class="number"'
+    return {"text": "", "quote": ' class="quote"'}.get(column.kind, ' class="number"')
 
 
 def _soften(column: Column, text: str) -> str:
