@@ -60,7 +60,10 @@ class Bootstrap:
         return Interval(self.value, float(self.draws[tail - 1]), float(self.draws[-tail]))
 
     def needed(self, bound: float, alpha: float) -> dict[str, int | None]:
-        found = needed(self.table, (abs(self.value - bound) / _half(self, bound, alpha)) ** 2)
+        half = _half(self, bound, alpha)
+        if half == 0:  # all values are the bound: no number of more of them takes the interval off it
+            return {self.unit: None, "seeds": None}
+        found = needed(self.table, (abs(self.value - bound) / half) ** 2)
         return {self.unit: found.contexts, "seeds": found.seeds}
 
     @property
