@@ -5,16 +5,20 @@ The summarization tasks read real articles and posts where they are at hand, the
 
 import importlib
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
+from statistics import mean
 
+import documents
+import pyarrow.parquet as pq
 import pytest
 import workspace
 import yaml
 from samples import SAMPLES
 
-from preflab import cells, dvc_state
+from preflab import cells, code, dvc_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -37,13 +41,11 @@ def spec(task: str) -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_a_two_cell_grid_of_each_task_is_built(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = workspace.make(tmp_path / "w", spec(task))
+def build(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, object]]:
+    """Every stage of the grid of a workspace, in this process; the rows of its cells."""
     monkeypatch.chdir(root)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
     built = cells.build(root, "quick")
-    assert [row["method"] for row in built.cells.values()] == ["zero-shot", "rl"]
     cells.write_params(root, built)
     stages = dvc_state.stages(yaml.safe_load((root / "dvc.yaml").read_text()), cells.as_data(built))
     for instance in built.instances.values():
@@ -51,9 +53,36 @@ def test_a_two_cell_grid_of_each_task_is_built(task: str, tmp_path: Path, monkey
         words = words[: words.index("--run")] if "--run" in words else words  # nothing is recorded
         monkeypatch.setattr(sys, "argv", words[2:])
         importlib.import_module(words[2]).main()
-    for cell, row in built.cells.items():
+    return built.cells
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_two_cell_grid_of_each_task_is_built(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = build(workspace.make(tmp_path / "w", spec(task)), monkeypatch)
+    assert [row["method"] for row in built.values()] == ["zero-shot", "rl"]
+    for cell, row in built.items():
         metrics = json.loads(Path(f"reports/metrics/{cell}.json").read_text())
         assert metrics["contexts"] == 4
         assert ("win_rate" in metrics) == (row["method"] == "rl")
         assert ("rouge1" in metrics) == (task in REAL)
         assert metrics["ended"] == 1 or task != "mock"  # the task that truncates nothing
+
+
+def test_the_task_of_ones_own_in_the_docs_is_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = documents.files(documents.section("docs/tasks.md", "## A task of your own"))
+    assert list(shown) == ["conf/task/simple.yaml", "src/simple.py"]
+    root = workspace.make(tmp_path / "w")
+    documents.place(shown, root)
+    (root / "conf" / "grid" / "quick.yaml").write_text(yaml.safe_dump(spec("simple")))
+    monkeypatch.syspath_prepend(root / "src")
+    built = build(root, monkeypatch)
+    assert {row["task"]: row["labeller"] for row in built.values()} == {"simple": "simple.short_words"}
+    assert [row["method"] for row in built.values()] == ["zero-shot", "rl"]
+    simple = importlib.import_module("simple")
+    for cell in built:
+        found = pq.read_table(f"data/samples/{cell}/samples.parquet").to_pydict()
+        scale = json.loads(Path(f"data/samples/{cell}/labeller.json").read_text())
+        scores = [-mean(len(word) for word in re.findall("[a-z]+", text.lower())) for text in found["response"]]
+        assert found["labeller"] == pytest.approx([(score - scale["mean"]) / scale["std"] for score in scores])
+        assert found["judge"] == simple.few_long_words(found["query"], found["response"])
+    assert "src/simple.py" in code.digests(root, "reward")
