@@ -86,7 +86,7 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 def test_every_corpus_of_conf_is_valid_and_pinned() -> None:
     names = sorted(path.stem for path in (PROJECT / "conf" / "corpus").glob("*.yaml"))
-    assert len(names) == 13
+    assert len(names) >= 13
     unpinned = set()
     more = {name: ["corpus.path=somewhere"] for name in ("story", "table", "text")}
     for name, corpus in zip(names, composed(*([f"corpus={name}", *more.get(name, [])] for name in names)), strict=True):
