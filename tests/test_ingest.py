@@ -3,7 +3,6 @@
 import gc
 import json
 import re
-import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -527,13 +526,3 @@ def test_the_examples_in_the_docs_are_of_their_format(tmp_path, name):
 def test_the_example_of_our_own_schema_in_the_docs(tmp_path):
     (tmp_path / "a.csv").write_text(blocks("csv", "### `plain`")[0])
     assert [row.best for row in rows_of(tmp_path / "a.csv")] == [0, None]
-
-
-def test_the_format_of_your_own_in_the_docs_is_one_module(tmp_path, monkeypatch):
-    (tmp_path / "votes.py").write_text(blocks("python", "## A format of your own")[0])
-    monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(tmp_path)])
-    record = {"ask": "q", "left": "a", "right": "b", "vote": "right", "who": "ann"}
-    report = ingest(written(tmp_path, [record, record | {"vote": "tie"}, record | {"vote": "up"}]))
-    assert report.formats == {"votes": 2}
-    assert [one.reason for one in report.rejected] == ["the answer is 'up', expected one of left, right, or tie"]
-    sys.modules.pop("preflab.comparisons.readers.votes")

@@ -1,0 +1,83 @@
+"""The worked examples of CONTRIBUTING.md: their files in a copy of the project, and the commands that they show."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import documents
+import pytest
+import workspace
+from documents import PROJECT
+
+DOCUMENT = "CONTRIBUTING.md"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The project without its results; `assets/` is linked, it holds a model."""
+    for name in ("conf", "pipelines", "src"):
+        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("assets", "__pycache__"))
+    (tmp_path / "src" / "preflab" / "assets").symlink_to(PROJECT / "src" / "preflab" / "assets")
+    for name in ("cells.yaml", "dvc.lock", "dvc.yaml"):
+        shutil.copy(PROJECT / name, tmp_path)
+    return tmp_path
+
+
+def added(heading: str, project: Path) -> list[str]:
+    """Put the files of an example in their places; their names, code first."""
+    found = documents.files(documents.section(DOCUMENT, heading))
+    documents.place(found, project)
+    return list(found)
+
+
+def typed(heading: str, project: Path) -> str:
+    """What the commands of an example print."""
+    shown = documents.commands(documents.section(DOCUMENT, heading))
+    assert shown
+    return "".join(python(project, *shlex.split(line)[1:]) for line in shown)
+
+
+def python(project: Path, *arguments: str) -> str:
+    """What Python prints in the copy, with the library of the copy."""
+    return workspace.run(project, "python", *arguments, PYTHONPATH=str(project / "src")).stdout
+
+
+def test_a_labeller(project: Path) -> None:
+    assert added("## A labeller", project) == ["src/preflab/labellers/variety.py", "conf/labeller/variety.yaml"]
+    assert "comparisons@sentiment-tiny-variety" in typed("## A labeller", project)
+    code = "print(labellers.load('variety', None).score(['', '', ''], ['a b c d', 'a b a b', '']).tolist())"
+    assert python(project, "-c", f"from preflab import labellers; {code}") == "[1.0, 0.5, 0.0]\n"
+
+
+def test_a_corpus(project: Path) -> None:
+    assert added("## A corpus", project) == ["src/preflab/corpora/fortunes.py", "conf/corpus/fortunes.yaml"]
+    (project / "fortunes").write_bytes(b"A bird in the hand.\n%\nTwo in\nthe bush.\n")
+    assert "fetch@fortunes" in typed("## A corpus", project)
+    code = """
+import sys
+from pathlib import Path
+from preflab import compose, config, corpora, fetch
+with compose.composer(Path("conf")) as composed:
+    settings = composed(["corpus=fortunes", "corpus.path=fortunes"])["corpus"]
+corpus = config.parse("fetch", {"corpus": settings}, "conf").corpus
+fetch.bring(corpus, Path("raw"))
+print([(document.text, document.source) for document in corpora.load(corpus, Path("raw")).documents])
+"""
+    found = [("A bird in the hand.", "fortunes"), ("Two in\nthe bush.", "fortunes")]
+    assert python(project, "-c", code) == f"{found}\n"
+
+
+def test_a_format_of_human_labels(project: Path) -> None:
+    assert added("## A format of human labels", project) == ["src/preflab/comparisons/readers/votes.py"]
+    record = {"ask": "q", "left": "a", "right": "b", "vote": "right", "who": "ann"}
+    (project / "votes.jsonl").write_text(f"{json.dumps(record)}\n{json.dumps(record | {'vote': 'tie'})}\n")
+    printed = typed("## A format of human labels", project)
+    assert "rows by format: votes 2" in printed
+    assert "won of 2    0: 0.0%, 1: 100.0%" in printed
+    (project / "votes.jsonl").write_text(f"{json.dumps(record)}\n{json.dumps(record | {'vote': 'up'})}\n")
+    refused = workspace.run(
+        project, "python", "-m", "pipelines.ingest", "votes.jsonl", check=False, PYTHONPATH=str(project / "src")
+    )
+    assert refused.returncode == 2
+    assert "row 2: the answer is 'up', expected one of left, right, or tie" in refused.stderr
