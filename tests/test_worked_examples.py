@@ -10,6 +10,8 @@ import pytest
 import workspace
 from documents import PROJECT
 
+from preflab import cells
+
 DOCUMENT = "CONTRIBUTING.md"
 
 
@@ -19,8 +21,11 @@ def project(tmp_path: Path) -> Path:
     for name in ("conf", "pipelines", "src"):
         shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("assets", "__pycache__"))
     (tmp_path / "src" / "preflab" / "assets").symlink_to(PROJECT / "src" / "preflab" / "assets")
-    for name in ("cells.yaml", "dvc.lock", "dvc.yaml"):
-        shutil.copy(PROJECT / name, tmp_path)
+    shutil.copy(PROJECT / "dvc.yaml", tmp_path)
+    cells.write(tmp_path, cells.build(tmp_path, "smoke"))  # a pipeline that is there already
+    workspace.run(tmp_path, "git", "init", "-q")
+    (tmp_path / ".dvc").mkdir()
+    shutil.copy(PROJECT / ".dvc" / "config", tmp_path / ".dvc")
     return tmp_path
 
 
