@@ -112,6 +112,7 @@ def make_grid(root: Path, names: list[str]) -> dict:
     accuracies = {"labeller_accuracy_imdb": 0.8814, "judge_accuracy_imdb": 0.8781, "documents": 33432}
     write(root / "reports/prepare/sentiment-tiny.json", accuracies)
     noise = {"agreement": 0.42, "tau": 1.53674, "judge_tau": 1.581108, "labeller_judge_correlation": 0.9335}
+    noise |= {"labellers_agree": 0.46, "labellers_agree_se": 0.02, "questions_asked_again": 120.0}
     write(root / "reports/comparisons/sentiment-tiny.json", noise)
     none = {
         "labels": None,

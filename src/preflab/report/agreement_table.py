@@ -10,7 +10,6 @@ PAIRS = {  # the paper's pairs: ours in their place, and the metrics of the stag
     "authors": ("two judges", None),
 }
 CHANCE = 0.25  # of two that choose at random
-EVERY_TASK = "tasks"  # the grid of conf/grid/ that has all of them
 
 
 def table_9(grid: Grid) -> Table:
@@ -45,7 +44,7 @@ def table_9(grid: Grid) -> Table:
         "judges are not asked the same question of four.",
         paper.TABLE_9_DOUBT,
         captions.SOURCES,
-        *absent.notes((f"{task}: {pair}", EVERY_TASK) for task, pair in missing),
+        *absent.notes((f"{task}: {pair}", absent.LARGE) for task, pair in missing),
     ]
     return captions.table(grid, "table9", "Table 9. Agreement of labellers", columns, rows, notes)
 
