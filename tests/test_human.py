@@ -18,6 +18,7 @@ import yaml
 from label_files import PAD as GPT2_PAD
 from test_hub import hub  # noqa: F401
 from test_labellers import queries  # noqa: F401
+from test_report import make_grid
 from test_stages import WORDS, model  # noqa: F401
 from tiny_model import END, PAD, reward_settings, task
 from tokenizers import Tokenizer, models
@@ -347,3 +348,24 @@ def test_a_run_says_whether_it_reads_labels_of_people(tmp_path):
     assert not tracking._reads_people("reward", {"comparisons": tmp_path})
     (tmp_path / "people.json").touch()
     assert tracking._reads_people("reward", {"comparisons": tmp_path})
+
+
+def test_the_report_says_that_people_labelled_and_what_became_of_their_labels(tmp_path):
+    about = make_grid(tmp_path, ["sentiment-5k-offline-1", "sentiment-mock-1"])
+    found = {"labels": 6260, "train": 4992, "heldout": 1024, "retokenised": 6260, "left_out_ties": 3}
+    found |= {"left_out_other_tasks": 1, "queries_cut": 20, "responses_cut": 0, "agreement": 0.38, "judge_tau": 1.5}
+    (tmp_path / "reports/comparisons/sentiment-tiny.json").write_text(json.dumps(found))
+    for name in ("sentiment-zero-shot", "sentiment-5k-offline-1"):
+        about["cells"][name] |= {"labeller": "people", "agreement": None, "synthetic": False}
+    mixed = load.from_files(about, tmp_path)
+    assert captions.caption_mark(mixed).startswith("Labels from people and SYNTHETIC ones, synthetic judge; grid tiny")
+    assert captions.labellers(mixed) == "classifier, two of it agree on 42 %; people"
+    facts = dict(made.facts(mixed))
+    assert facts["Labels of people"] == (
+        "sentiment: 4,992 to train on and 1,024 held out, of 6,260; left out: 1 other tasks, 3 ties; 6,260 tokenised "
+        "again from their text, as tiny has another tokenizer than the labels; cut to the task: 20 queries, 0 responses"
+    )
+    assert facts["Labeller and judge"] == "two labellers agree on 38 %, judge's τ 1.5"
+    about["cells"].pop("sentiment-mock-1")
+    alone = load.from_files(about, tmp_path)
+    assert captions.caption_mark(alone).startswith("Labels from people, synthetic judge; grid tiny")
