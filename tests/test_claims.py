@@ -280,7 +280,7 @@ def cell(name: str, row: dict, **values: float) -> Cell:
     right = tuple(i < 400 * accuracy for i in range(400))
     trained = full["labels"] is not None
     ids = {"reward": name, "ppo": name} if trained else {}
-    curve, right = (curve, right) if trained else ({}, ())
+    curve, reward, right = (curve, reward, right) if trained else ({}, {}, ())
     return Cell(name, full | ids | {"evaluate": name}, metrics, samples, curve, reward, {}, {}, {}, right)
 
 
