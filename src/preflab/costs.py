@@ -136,7 +136,7 @@ def _size(one: Instance, model: flops.Shape | None, here: list[Run], state: "Sta
             return 0.0
         copies = 2 if one.settings.get("online") else 1  # with the last reward model
         return FP32 * model.parameters * copies if model else None
-    if one.kind in EVALUATIONS or one.kind == "comparisons":
+    if one.kind in EVALUATIONS or one.kind in ("comparisons", "human"):
         like = [run for run in here if run.kind == one.kind] or [run for run in here if run.kind in EVALUATIONS]
         units = sum(_tokens(run.kind, run.settings) for run in like)
         return sum(run.bytes for run in like) / units * _tokens(one.kind, one.settings) if units else None
@@ -148,7 +148,7 @@ def _tokens(kind: str, settings: Mapping[str, object]) -> float:
     """What a table of comparisons or of samples grows with."""
     about: dict[str, dict[str, int]] = settings  # type: ignore[assignment]
     query, response = about["task"]["query_length"], about["task"]["response_length"]
-    if kind == "comparisons":
+    if kind in ("comparisons", "human"):
         return (about["comparisons"]["num"] + about["comparisons"]["heldout"]) * (query + flops.SAMPLES * response)
     return about["evaluation"]["contexts"] * (query + response)
 

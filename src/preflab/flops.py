@@ -118,8 +118,9 @@ def of_stage(kind: str, settings: Mapping[str, Any], model: Shape, examples: int
         return 0.0
     query, response = settings["task"]["query_length"], settings["task"]["response_length"]
     trunk, head = model.trunk(query, response), model.head(response)
-    if kind == "comparisons":
-        asked = settings["comparisons"]["num"] + settings["comparisons"]["heldout"]
+    if kind in ("comparisons", "human"):  # people were shown other samples; the reference's set the scale of the scores
+        drawn = settings["comparisons"]["num"] if kind == "comparisons" else 0
+        asked = settings["comparisons"]["heldout"] + drawn
         return asked * _question(model, query, response)
     if kind == "reward":
         if settings["known_reward"]:
