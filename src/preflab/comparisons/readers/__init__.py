@@ -9,7 +9,7 @@ Skipped; what holds for every format is checked here.
 import importlib
 import math
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -68,13 +68,15 @@ def read(source: Source, name: str | None = None) -> tuple[str, Iterator[Row | R
     if name is not None and name not in names():
         raise PreflabError(f"--format {name}: no such format; {did_you_mean(name, names())}")
     stream = records.read(source)
+    modules = {each: importlib.import_module(f"{__name__}.{each}") for each in names()}
+    if name is not None:
+        return name, _rows(modules[name], {}, source, stream)
     head = list(islice(stream, HEAD))
-    found = name or _told(source, head)
-    return found, _rows(importlib.import_module(f"{__name__}.{found}"), source, chain(head, stream))
+    found = _told(source, head, modules)
+    return found, _rows(modules.pop(found), modules, source, chain(head, stream))
 
 
-def _told(source: Source, head: list[records.Record | Rejected]) -> str:
-    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names()}
+def _told(source: Source, head: list[records.Record | Rejected], modules: dict[str, Any]) -> str:
     for record in head:
         if isinstance(record, records.Record):
             fitting = [name for name, module in modules.items() if module.sniff(record.fields)]
@@ -91,7 +93,7 @@ def _told(source: Source, head: list[records.Record | Rejected]) -> str:
 
 
 def _rows(
-    module: Any, source: Source, stream: Iterator[records.Record | Rejected]
+    module: Any, others: dict[str, Any], source: Source, stream: Iterable[records.Record | Rejected]
 ) -> Iterator[Row | Rejected | Skipped]:
     first: Row | None = None
     for record in stream:
@@ -99,7 +101,9 @@ def _rows(
             yield record
             continue
         try:
-            for row in module.rows(record.fields, source.folder):
+            rows = list(module.rows(record.fields, source.folder))
+            _check_format(record.fields, module, others)
+            for row in rows:
                 row.number = record.number
                 if isinstance(row, Row):
                     check(row)
@@ -108,6 +112,14 @@ def _rows(
                 yield row
         except UnusableError as error:
             yield Rejected(record.number, str(error))
+
+
+def _check_format(fields: dict[str, Any], module: Any, others: dict[str, Any]) -> None:
+    """No file mixes formats: a record that makes sense in two of them is that of the one that knows it."""
+    if others and not module.sniff(fields):
+        for name, other in others.items():
+            if other.sniff(fields):
+                raise UnusableError(f"a record of the format {name}, expected one like those before it")
 
 
 def check(row: Row) -> None:
