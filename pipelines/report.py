@@ -6,7 +6,7 @@ from pathlib import Path
 from preflab import cli
 from preflab.errors import PreflabError
 
-CLAIMS = Path("conf/claims.yaml")
+CLAIMS, TABLES = Path("conf/claims.yaml"), Path("conf/report.yaml")
 
 
 def main() -> None:
@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument(
         "--claims", type=Path, default=CLAIMS, help="the claims and their bounds (default: %(default)s)"
     )
+    parser.add_argument("--tables", type=Path, default=TABLES, help="the tables of results (default: %(default)s)")
     parser.add_argument(
         "--out", type=Path, help="folder of the report; with --from-mlflow and without it, tables are printed"
     )
@@ -37,7 +38,7 @@ def main() -> None:
         tracking.replay(root)  # run ids that MLflow could not give when a stage ended
         about = load.read_params(args.params)
         grid = load.from_files(about, root)
-    report = page.build(grid, args.claims)
+    report = page.build(grid, args.claims, args.tables)
     if not args.out:
         print("\n".join(table.markdown() for table in report.results))
         return

@@ -520,7 +520,7 @@ def test_an_open_claim_says_what_would_settle_it():
 
 
 def test_the_report_takes_baselines_and_ablations(whole, tmp_path):
-    report = page.build(whole, CLAIMS)
+    report = page.build(whole, CLAIMS, CLAIMS.with_name("report.yaml"))
     files = {path.name: path for path in page.write(report, tmp_path)}
     text = files["claims.md"].read_text()
     assert text.count("\n## ") == 22 + 1  # and the rule

@@ -19,6 +19,7 @@ from preflab.report.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODU
 
 ROOT = Path(__file__).parents[1]
 CLAIMS = ROOT / "conf/claims.yaml"
+TABLES = ROOT / "conf/report.yaml"
 QUERIES = [f"Query {i}." for i in range(4)]
 COMMIT = "c0ffee" * 6 + "beef"
 
@@ -154,7 +155,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict]:
 @pytest.fixture(scope="module")
 def report(finished) -> page.Report:
     root, about = finished
-    return page.build(load.from_files(about, root), CLAIMS)
+    return page.build(load.from_files(about, root), CLAIMS, TABLES)
 
 
 def shown(report: page.Report, label: str, task: str = "sentiment") -> dict[str, dict[str, str]]:
@@ -251,7 +252,7 @@ def test_rewards_at_different_kl_are_not_compared(tmp_path, monkeypatch):
 
 def test_a_small_grid_leaves_out_what_it_lacks_and_says_so(tmp_path):
     grid = load.from_files(make_grid(tmp_path, ["sentiment-5k-offline-1"]), tmp_path)
-    small = page.build(grid, CLAIMS)
+    small = page.build(grid, CLAIMS, TABLES)
     rows = shown(small, "table1")
     assert [name for name, row in rows.items() if row["wins"] != NOT_RUN] == ["5k offline vs zero-shot"]
     assert (rows["5k offline vs mock"]["paper"], rows["5k offline vs mock"]["paper_source"]) == (
@@ -333,7 +334,7 @@ def test_every_number_leads_to_instance_run_inputs_and_commit(report):
 def test_a_stage_without_a_record_was_restored_from_the_cache(tmp_path):
     about = make_grid(tmp_path, ["sentiment-5k-offline-1"])
     (tmp_path / "reports/runs/ppo-sentiment-5k-offline-1.json").unlink()
-    small = page.build(load.from_files(about, tmp_path), CLAIMS)
+    small = page.build(load.from_files(about, tmp_path), CLAIMS, TABLES)
     stages = shown(small, "stages")
     assert (stages["ppo"]["instances"], stages["ppo"]["cached"], stages["ppo"]["wall"]) == ("1", "1", "–")
     assert (stages["total"]["instances"], stages["total"]["cached"]) == ("6", "1")
@@ -357,7 +358,7 @@ def test_the_estimate_of_each_stage_from_the_others_is_held_against_the_time_it_
 def test_a_record_of_other_settings_is_not_that_of_the_result(tmp_path):
     about = make_grid(tmp_path, ["sentiment-5k-offline-1"])
     write(tmp_path / "params/ppo/sentiment-5k-offline-1.yaml", "changed since")
-    small = page.build(load.from_files(about, tmp_path), CLAIMS)
+    small = page.build(load.from_files(about, tmp_path), CLAIMS, TABLES)
     assert shown(small, "stages")["ppo"]["cached"] == "1"
 
 
@@ -378,7 +379,7 @@ def test_the_page_needs_no_network_and_escapes_what_models_say(report):
 
 def test_equal_inputs_give_equal_bytes(report, finished, tmp_path):
     root, about = finished
-    again = page.build(load.from_files(about, root), CLAIMS)
+    again = page.build(load.from_files(about, root), CLAIMS, TABLES)
     first, second = (page.write(each, tmp_path / name) for each, name in ((report, "a"), (again, "b")))
     assert len(first) == 6 + 2 * 12 + 2 * 4  # pages, tables, figures
     for one, two in zip(first, second, strict=True):
@@ -405,7 +406,7 @@ def test_a_context_with_two_texts_is_refused(tmp_path):
     samples = pq.read_table(path)
     pq.write_table(samples.set_column(1, "query", pa.array(["Another.", *QUERIES[1:]])), path)
     with pytest.raises(PreflabError, match="5k-offline-1 and sentiment-zero-shot: equal contexts hold different"):
-        page.build(load.from_files(about, tmp_path), CLAIMS)
+        page.build(load.from_files(about, tmp_path), CLAIMS, TABLES)
 
 
 def test_a_missing_result_is_one_sentence(tmp_path):
@@ -419,7 +420,7 @@ def run_pipeline(root: Path, *arguments: str, code: str = "report.main()") -> su
     program = f"import sys; sys.argv[0] = 'report'; from pipelines import report; from preflab import cli; {code}"
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
     environment["PYTHONPATH"] = f"{ROOT}/src{os.pathsep}{ROOT}"
-    command = [sys.executable, "-c", program, *arguments, "--claims", str(CLAIMS)]
+    command = [sys.executable, "-c", program, *arguments, "--claims", str(CLAIMS), "--tables", str(TABLES)]
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 

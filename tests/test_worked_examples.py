@@ -7,10 +7,11 @@ from pathlib import Path
 
 import documents
 import pytest
+import test_report
 import workspace
 from documents import PROJECT
 
-from preflab import cells
+from preflab import cells, code
 
 DOCUMENT = "CONTRIBUTING.md"
 
@@ -51,15 +52,15 @@ def python(project: Path, *arguments: str) -> str:
 def test_a_labeller(project: Path) -> None:
     assert added("## A labeller", project) == ["src/preflab/labellers/variety.py", "conf/labeller/variety.yaml"]
     assert "comparisons@sentiment-tiny-variety" in typed("## A labeller", project)
-    code = "print(labellers.load('variety', None).score(['', '', ''], ['a b c d', 'a b a b', '']).tolist())"
-    assert python(project, "-c", f"from preflab import labellers; {code}") == "[1.0, 0.5, 0.0]\n"
+    program = "print(labellers.load('variety', None).score(['', '', ''], ['a b c d', 'a b a b', '']).tolist())"
+    assert python(project, "-c", f"from preflab import labellers; {program}") == "[1.0, 0.5, 0.0]\n"
 
 
 def test_a_corpus(project: Path) -> None:
     assert added("## A corpus", project) == ["src/preflab/corpora/fortunes.py", "conf/corpus/fortunes.yaml"]
     (project / "fortunes").write_bytes(b"A bird in the hand.\n%\nTwo in\nthe bush.\n")
     assert "fetch@fortunes" in typed("## A corpus", project)
-    code = """
+    program = """
 import sys
 from pathlib import Path
 from preflab import compose, config, corpora, fetch
@@ -70,7 +71,7 @@ fetch.bring(corpus, Path("raw"))
 print([(document.text, document.source) for document in corpora.load(corpus, Path("raw")).documents])
 """
     found = [("A bird in the hand.", "fortunes"), ("Two in\nthe bush.", "fortunes")]
-    assert python(project, "-c", code) == f"{found}\n"
+    assert python(project, "-c", program) == f"{found}\n"
 
 
 def test_a_format_of_human_labels(project: Path) -> None:
@@ -86,3 +87,30 @@ def test_a_format_of_human_labels(project: Path) -> None:
     )
     assert refused.returncode == 2
     assert "row 2: the answer is 'up', expected one of left, right, or tie" in refused.stderr
+
+
+def test_a_baseline(project: Path) -> None:
+    files = ["src/preflab/baselines/first_sentence.py", "conf/method/first_sentence.yaml"]
+    assert added("## A baseline", project) == files
+    assert "text@sentiment-first-sentence" in typed("## A baseline", project)
+    program = "print(baselines.respond('first-sentence', ['It rains. It pours.', ''], [None, None]))"
+    assert python(project, "-c", f"from preflab import baselines; {program}") == "['It rains.', '']\n"
+    assert files[0] in code.digests(project, "evaluate")
+
+
+def test_a_table(project: Path) -> None:
+    found = documents.files(documents.section(DOCUMENT, "## A table"))
+    assert list(found) == ["src/preflab/report/different.py", "conf/report.yaml"]
+    line = found.pop("conf/report.yaml")
+    documents.place(found, project)
+    with (project / "conf" / "report.yaml").open("a") as stream:
+        stream.write(line)
+    test_report.make_grid(project, ["sentiment-5k-offline-1", "sentiment-60k-offline-1"])
+    typed("## A table", project)
+    for name in ("index.md", "index.html"):
+        assert "Different responses. SYNTHETIC labels" in (project / "reports" / name).read_text()
+    ids = ["sentiment-zero-shot", "sentiment-5k-offline-1", "sentiment-60k-offline-1"]
+    rows = (project / "reports" / "tables" / "different.csv").read_text().splitlines()
+    assert rows[0] == "cell,share,cells"
+    assert sorted(row.split(",")[0] for row in rows[1:]) == sorted(ids)
+    assert (project / "reports" / "tables" / "different.tex").exists()

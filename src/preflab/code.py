@@ -19,7 +19,8 @@ AROUND = {
     *("parallel", "provenance", "runtime", "spool", "telemetry", "tracking"),
     "prepare",  # the other stages only read with it what it wrote
 }
-BY_NAME = {"corpora", "labellers", "readers"}  # packages that import their own modules by the name in a setting
+# Packages that import their own modules by the name in a setting.
+BY_NAME = {"baselines", "corpora", "labellers", "readers"}
 PACKAGES = {"preflab", "hydra_plugins"}  # ours in src/
 
 

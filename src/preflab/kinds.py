@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from preflab import baselines
+
 Settings = dict[str, Any]
 
 
@@ -49,8 +51,7 @@ METHODS = {  # what a cell of each needs beside prepared queries and the evaluat
     "supervised": ["sft", "supervised"],
     "supervised-rl": ["sft", "reward", "ppo", "evaluate"],
     "best-of-n": ["reward", "best_of_n"],
-    "lead-3": ["text"],
-    "reference": ["text"],
+    **{name: ["text"] for name in baselines.names()},
     "zero-shot": ["zero_shot"],
 }
 EVALUATIONS = [kind for kind, about in KINDS.items() if "evaluate" in (kind, about.script)]

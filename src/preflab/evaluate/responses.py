@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preflab import models, rollout, runtime
+from preflab import baselines, models, rollout, runtime
 from preflab.config import EvaluateStage
 from preflab.errors import PreflabError
-from preflab.evaluate import frontier, rouge
+from preflab.evaluate import frontier
 from preflab.reference import Reference
 
 Score = Callable[[Tensor, Tensor], Tensor]
@@ -95,17 +95,11 @@ def of_reference(cfg: EvaluateStage, ref: Reference, queries: Tensor, samples: i
 
 
 def written(method: str, ref: Reference, source: list[tuple[str, str | None]], where: str) -> Responses:
-    """`lead-3` of each query or its `reference`; `source`: texts and references, from the file `where`."""
-    if method == "lead-3":
-        texts = [rouge.lead3(query) for query, _ in source]
-    else:
-        missing = sum(reference is None for _, reference in source)
-        if missing:
-            raise PreflabError(
-                f"{where}: {missing} of the first {len(source)} queries have no reference response, and "
-                "method=reference shows them; take a corpus with references, or another method"
-            )
-        texts = [str(reference) for _, reference in source]
+    """The texts of a baseline (preflab.baselines); `source`: queries and references, from the file `where`."""
+    try:
+        texts = baselines.respond(method, [query for query, _ in source], [reference for _, reference in source])
+    except PreflabError as error:
+        raise PreflabError(f"{where}: {error}") from error
     rows = [encoding.ids for encoding in ref.tokenizer.encode_batch(texts, add_special_tokens=False)]
     longest = max(map(len, rows))
     padded = [row + [ref.layout.pad_id] * (longest - len(row)) for row in rows]

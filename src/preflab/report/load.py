@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
-UNTRAINED = {"zero-shot", "lead-3", "reference"}  # the same for all labels, collections and settings of training
+# The reference model, and what no model writes: the same for all labels, collections and settings of training.
+UNTRAINED = {method for method, chain in METHODS.items() if len(chain) == 1}
 REINFORCED = {"rl", "supervised-rl"}  # these have a reward model (or a known reward) and a training curve
 
 

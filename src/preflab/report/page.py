@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from preflab.report import absent, captions, claims_page, figures, made, samples, tables
+from preflab.report import absent, captions, claims_page, figures, listed, made, samples
 from preflab.report import claims as claims_
 from preflab.report.claims import Claim
 from preflab.report.drawing import Figure
@@ -27,9 +27,9 @@ class Report(NamedTuple):
     figures: list[Figure]
 
 
-def build(grid: Grid, claims: Path) -> Report:
+def build(grid: Grid, claims: Path, tables: Path) -> Report:
     """Compute everything once; the files are only forms of it."""
-    results = tables.all_tables(grid)
+    results = listed.tables(grid, tables)
     decided = claims_.decide(claims, grid)
     results.append(claims_.table(grid, decided))
     return Report(
@@ -124,6 +124,7 @@ def page(report: Report) -> str:
         loader=PackageLoader("preflab.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     by_label = {table.label: table.html() for table in report.results + report.making}
+    source = Path(__file__).with_name("page.html.j2").read_text()
     return environment.get_template("page.html.j2").render(
         title=TITLE,
         grid=report.grid,
@@ -131,6 +132,7 @@ def page(report: Report) -> str:
         claims=[(line, TONES[line.verdict]) for line in claims_page.lines(report.claims)],
         counts=claims_page.counts(report.claims).capitalize(),
         tables=by_label,
+        more=[table.label for table in report.results if f"tables.{table.label} " not in source],  # without a place
         figures={figure.label: (figure, inline(figure.svg)) for figure in report.figures},
         not_run=not_run(report),
         samples=samples.samples(report.grid),
