@@ -7,8 +7,7 @@ from preflab.report import absent, captions, columns, compare, paper
 from preflab.report.columns import AbsentError
 from preflab.report.compare import ZERO_SHOT, Arm, Family
 from preflab.report.load import Grid
-from preflab.report.reward_table import reward_accuracy
-from preflab.report.table import Column, Row, Table, Value
+from preflab.report.table import Column, Row, Table, Value, WithError
 
 NO_KL, ENTROPY = "no_kl", "entropy"  # Table 10's
 CONTEXTS = 4  # of Table 10: the first ones, not the best
@@ -40,7 +39,7 @@ def ablations(grid: Grid, found: list[Family]) -> Table:
     notes = [
         f"Brackets: {compare.METHOD}; equal seeds are paired. An ablation stands under its base, which differs from it "
         "in nothing else. Distinct-1: different words over all words of all responses. Held-out accuracy: that of the "
-        "reward model, ± standard error over comparisons; policies that share a reward model share it.",
+        "reward model in force at the end, mean over seeds ± standard error over comparisons.",
         "What each of them changes stands in conf/ablation/.",
         captions.SOURCES,
         *absent.notes((name, absent.CLAIMS) for name in missing),
@@ -66,10 +65,18 @@ def _row(grid: Grid, family: Family, arm: Arm, base: Arm | None) -> Row:
         "kl": compare.mean(arm, "kl"),
         "distinct_1": compare.seed_mean(arm, "distinct_1"),
         "distinct": _distinct(arm),
-        "accuracy": reward_accuracy(arm) if "heldout_accuracy" in arm.first.reward else None,
+        "accuracy": _accuracy(arm),
         "paper": paper.ABLATIONS.get(arm.first.ablation),
     }
     return Row(values, arm.ids)
+
+
+def _accuracy(arm: Arm) -> WithError | None:
+    """The standard error is that of one seed: they share their held-out comparisons."""
+    if "heldout_accuracy" not in arm.first.metrics:
+        return None
+    names = ("heldout_accuracy", "heldout_accuracy_se")
+    return WithError(*(compare.seed_mean(arm, name) for name in names))
 
 
 def _distinct(arm: Arm) -> Interval | None:
