@@ -15,7 +15,7 @@ import hub_server
 import pytest
 from hub_server import COMMIT, Hub
 
-from preflab import base_model, fetch
+from preflab import base_model, corpora, fetch
 from preflab.config import Columns, Corpus, Model
 from preflab.errors import PreflabError
 
@@ -361,6 +361,50 @@ def test_a_data_set_that_cannot_be_had(tmp_path: Path, hub: Hub, change: dict[st
     with pytest.raises(PreflabError, match=reason):
         fetch.bring(corpus(**({"path": f"org/news@{COMMIT}"} | change)), tmp_path)
     assert not (tmp_path / "corpus").exists()
+
+
+DAMAGED = {
+    "train.parquet": [
+        ("cut off", parquet(news("train", 30))[:-200]),
+        ("empty", b""),
+        ("no parquet", b"PAR1" + bytes(200) + b"PAR1"),
+    ],
+    "train.jsonl": [
+        ("cut off", jsonl(news("train", 30))[:-40]),
+        ("empty", b""),
+        ("not UTF-8", jsonl(news("train", 3)).replace(b"News", b"N\xff\xfe")),
+        ("no objects", b"1\n2\n"),
+        ("one long line", b'{"article": "' + b"x" * 10_000_000),
+    ],
+    "train.csv": [("more fields than columns", b"article,highlights\na,b\nc,d,e\n"), ("empty", b"")],
+}
+
+
+def read(damaged: Corpus, folder: Path) -> int:
+    """Refused by the hub's library, or by the reader of what it wrote."""
+    fetch.bring(damaged, folder)
+    return len(corpora.load(damaged, folder).documents)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [pytest.param(name, content, id=f"{name} {why}") for name, files in DAMAGED.items() for why, content in files],
+)
+def test_a_data_set_with_a_damaged_file_is_refused(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, streaming: bool
+) -> None:
+    with hub_server.serve({("dataset", "org/news"): {name: content, "README.md": b"# news"}}) as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.address)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.address + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(datasets.config, "HF_ENDPOINT", server.address)
+        damaged = corpus(streaming=streaming, subset="")
+        with pytest.raises(PreflabError) as refusal:
+            read(damaged, tmp_path)
+    assert len(str(refusal.value).splitlines()) == 1
+    assert re.search(r"org/news@c+: .*corpus=movie_reviews|train\.parquet|documents-0\.parquet", str(refusal.value))
 
 
 def test_no_network_is_a_sentence_with_the_alternative(

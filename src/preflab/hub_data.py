@@ -32,7 +32,10 @@ def data_set(corpus: Corpus, out: Path) -> dict[str, Any]:
         datasets.disable_progress_bars()
         commit = hub.commit_of("dataset", repository, revision)
         builder = (_remote if corpus.streaming else _local)(repository, commit, corpus.subset or None)
-        sets = builder.as_streaming_dataset()
+        try:
+            sets = builder.as_streaming_dataset()
+        except StopIteration as error:  # the library's, of a file without a line
+            raise ValueError("one of its files is empty") from error
         rows = {file: _write(sets[split], corpus, out / f"{file}.parquet") for file, split in _chosen(sets, corpus)}
     return {"repository": repository, "commit": commit, "subset": corpus.subset, "rows": rows}
 
