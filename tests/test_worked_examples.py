@@ -75,11 +75,13 @@ print([(document.text, document.source) for document in corpora.load(corpus, Pat
 
 
 def test_a_format_of_human_labels(project: Path) -> None:
-    assert added("## A format of human labels", project) == ["src/preflab/comparisons/readers/votes.py"]
+    files = ["src/preflab/comparisons/readers/votes.py", "conf/labeller/votes.yaml"]
+    assert added("## A format of human labels", project) == files
     record = {"ask": "q", "left": "a", "right": "b", "vote": "right", "who": "ann"}
     (project / "votes.jsonl").write_text(f"{json.dumps(record)}\n{json.dumps(record | {'vote': 'tie'})}\n")
     printed = typed("## A format of human labels", project)
     assert "rows by format: votes 2" in printed
+    assert "human@sentiment-tiny-people-votes" in printed
     assert "won of 2    0: 0.0%, 1: 100.0%" in printed
     (project / "votes.jsonl").write_text(f"{json.dumps(record)}\n{json.dumps(record | {'vote': 'up'})}\n")
     refused = workspace.run(
