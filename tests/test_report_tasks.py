@@ -51,6 +51,7 @@ def cell(task: str, labels: str | None, judge: list[float], labeller: float, see
         "true_reward": more.get("true", rising),
     }
     reward = {} if labels in (None, "mock") else {"heldout_accuracy": 0.4, "heldout_accuracy_se": 0.02}
+    metrics |= reward  # offline the reward model in force is the first one
     reward |= {"heldout_loss": 1.3, "expected_calibration_error": 0.03, "num_train": 120.0} if reward else {}
     agreed = {"labellers_agree": 0.46, "labellers_agree_se": 0.02, "judge_agrees": 0.4, "judge_agrees_se": 0.03}
     agreed |= {"questions_asked_again": 120.0}
