@@ -1,6 +1,7 @@
 """Stage `reward`: train a reward model on comparisons, or normalise the known reward of the mock experiment."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,6 @@ def run(
     cfg: "RewardStage", args: argparse.Namespace, record: "Record | Silent"
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Write the reward to `--out`; returns its metrics and training curve."""
-    from functools import partial
-
     from preflab import comparisons, parallel, reference, reward, scoring, shared
     from preflab.comparisons import synthetic
     from preflab.errors import PreflabError

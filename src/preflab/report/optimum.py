@@ -19,10 +19,9 @@ class Point(NamedTuple):
 
 def points(zero: Cell) -> list[Point]:
     """The frontier by rising KL as far as the samples reach; none where the reference was not sampled for it."""
-    scores = _scores(zero)
-    if not scores:
+    found = _frontier(zero)
+    if found is None:
         return []
-    found = frontier.optimal(scores, BETAS)
     feasible = zip(found.kl, found.reward, found.feasible, strict=True)
     return sorted(Point(kl.mean, reward.mean) for kl, reward, ok in feasible if ok)
 
@@ -36,12 +35,16 @@ def best_of(zero: Cell) -> list[Point]:
 
 def of_arm(arm: Arm, zero: Arm | None) -> float | None:
     """The optimum at the KL of each of its cells, averaged; None where the frontier does not reach as far."""
-    known = points(zero.first) if zero else []
+    found = _frontier(zero.first) if zero else None
     kls = [cell.metrics["kl"] for cell in arm.cells if "kl" in cell.metrics]
-    if not known or not kls or min(kls) < known[0].kl or max(kls) > known[-1].kl:
-        return None
-    at, reward = [point.kl for point in known], [point.reward for point in known]
-    return float(np.interp(kls, at, reward).mean())
+    rewards = [found.reward_at(kl) for kl in kls] if found else []
+    known = [reward.mean for reward in rewards if reward is not None]
+    return float(np.mean(known)) if known and len(known) == len(rewards) else None
+
+
+def _frontier(zero: Cell) -> frontier.Frontier | None:
+    scores = _scores(zero)
+    return frontier.optimal(scores, BETAS) if scores else None
 
 
 def _scores(zero: Cell) -> list[list[float]]:
