@@ -447,3 +447,24 @@ def test_paper_and_released_values_follow_the_task(task: str, source: str) -> No
 def test_a_value_that_nothing_takes_from_a_task_is_an_error() -> None:
     with composer(PROJECT / "conf") as compose, pytest.raises(PreflabError, match=r"task\.paper\.policy\.gamma: not a"):
         grid.expand("x", [grid.Point(["+task.paper.policy.gamma=1"], {})], compose)
+
+
+def test_a_grid_extends_the_base_of_another_but_for_the_keys_it_sets_itself(root: Path) -> None:
+    grids = root / "conf" / "grid"
+    (grids / "own.yaml").write_text(
+        yaml.safe_dump({"extends": "quick", "base": ["scale=1/50", "reward=small"], "include": [{"labels": "5k"}]})
+    )
+    found = cells.spec(root, "own")
+    assert found == {"base": ["episode_scale=1/1000", "scale=1/50", "reward=small"], "include": [{"labels": "5k"}]}
+    (grids / "own.yaml").write_text(yaml.safe_dump({"extends": "quick", "include": [{"labels": "5k"}]}))
+    assert cells.spec(root, "own")["base"] == QUICK["base"]
+
+
+def test_a_grid_extends_one_that_is_there_and_extends_none(root: Path) -> None:
+    grids = root / "conf" / "grid"
+    (grids / "own.yaml").write_text("extends: quik\n")
+    with pytest.raises(PreflabError, match=r"conf/grid/own.yaml: extends: grid 'quik'.*did you mean 'quick'"):
+        cells.spec(root, "own")
+    (grids / "own.yaml").write_text("extends: own\n")
+    with pytest.raises(PreflabError, match=r"conf/grid/own.yaml: extends: own extends a grid itself"):
+        cells.spec(root, "own")

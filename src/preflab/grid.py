@@ -147,6 +147,11 @@ def written(value: object) -> str:
     )
 
 
+def key_of(override: str) -> str:
+    """`policy.lr` of `policy.lr=1e-4` and of `+policy.lr=1e-4`."""
+    return override.partition("=")[0].lstrip("+~")
+
+
 def expand(
     name: str,
     cells: list[Point],

@@ -18,7 +18,7 @@ from preflab import cells
 from preflab.compose import named
 from preflab.composed import remembered
 from preflab.errors import PreflabError
-from preflab.grid import Grid, Point, expand
+from preflab.grid import Grid, Point, expand, key_of
 
 OWN = re.compile(r"(hydra|sweep)[./]|(grid|plan|plan[.]tflops)$")  # keys that are not settings of a cell
 AMBIGUOUS = {"lr", "batch_size", "seed", "adam", "adam_eps", "rollout_batch", "name"}  # last words of several settings
@@ -56,8 +56,8 @@ def make(root: Path, typed: list[str], grid_name: str) -> Sweep:
     """Compose and check all points; nothing is written.  cells.yaml must be current, or nothing would be shared."""
     project = cells.check(root)
     typed = [named(override, root / "conf") for override in typed]
-    keys = {_key(override) for override in typed}
-    base = [override for override in cells.spec(root, grid_name).get("base") or [] if _key(override) not in keys]
+    keys = {key_of(override) for override in typed}
+    base = [override for override in cells.spec(root, grid_name).get("base") or [] if key_of(override) not in keys]
     name = _slug(typed, grid_name)
     overrides = base + typed
     listed = cells.listed(root, except_at=folder(name))
@@ -95,7 +95,7 @@ def _expand(
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    keys = {_key(override) for override in typed}
+    keys = {key_of(override) for override in typed}
     points: list[Point] = []
     with remembered(root) as answers:
         if any("glob(" in override for line in lines for override in line):  # its choices are in conf/
@@ -108,7 +108,7 @@ def _expand(
             except HydraException as error:
                 raise PreflabError(f"{' '.join(line)}: {str(error).splitlines()[0]}") from error
             for job in jobs:
-                axes = {_key(o): o.partition("=")[2] for o in job if _key(o) in keys}
+                axes = {key_of(o): o.partition("=")[2] for o in job if key_of(o) in keys}
                 points.append(Point(list(job), axes))
         return expand(grid_name, points, answers.compose, at=at, known=listed, typed=answers.typed)
 
@@ -134,13 +134,9 @@ def _pipeline(root: Path, at: str) -> str:
     return header + cells.dump({"vars": project["vars"], "stages": stages})
 
 
-def _key(override: str) -> str:
-    return override.partition("=")[0].lstrip("+~")
-
-
 def _is_setting(override: str) -> bool:
     """Of a cell: neither the sweep's own nor Hydra's."""
-    return not OWN.match(_key(override))
+    return not OWN.match(key_of(override))
 
 
 def _short(key: str) -> str:
