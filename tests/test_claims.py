@@ -519,6 +519,26 @@ def test_an_open_claim_says_what_would_settle_it():
     assert stored["settle"]["contexts"] == claim.settle["contexts"]
 
 
+@pytest.mark.parametrize(("accuracy", "guesses"), [(0.29, True), (0.291, False)])  # ± 0.02 each, 0.25 is chance
+def test_a_decided_claim_says_if_its_reward_models_guess(tmp_path, accuracy, guesses):
+    cells = summaries("cnndm")
+    for one in cells:
+        if one.row["labels"] == "60k" and one.row["collection"] == "online" and one.method == "rl":
+            one.metrics.update(heldout_accuracy=accuracy, heldout_accuracy_se=0.02)
+    found = grid(*style("sentiment"), *cells)
+    by_key = {claim.key: claim for claim in claims.decide(CLAIMS, found)}
+    assert by_key["loses_to_lead_3"].guessing == (("60k online",) if guesses else ())
+    assert by_key["five_thousand_suffice"].guessing == ()
+    report = page.build(found, CLAIMS, CLAIMS.with_name("report.yaml"))
+    files = {path.name: path.read_text() for path in page.write(report, tmp_path) if path.suffix in (".md", ".html")}
+    care = "Take care: among the decided claims 5, 11, 12, 13, 14, 15, 16, 17, 18 compare policies whose"
+    for text in files["claims.md"], files["index.md"], files["index.html"]:
+        assert (care in text) == guesses
+        assert ("a reward model guesses" in text) == guesses
+    known = "* Reward models that know no more than chance: of 60k online."
+    assert files["claims.md"].count(known) == (9 if guesses else 0)
+
+
 def test_the_report_takes_baselines_and_ablations(whole, tmp_path):
     report = page.build(whole, CLAIMS, CLAIMS.with_name("report.yaml"))
     files = {path.name: path for path in page.write(report, tmp_path)}

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from preflab.evaluate.statistics import Interval, bootstrap
-from preflab.report import absent, captions, columns, compare, paper
+from preflab.report import absent, captions, columns, compare, paper, reward_table
 from preflab.report.columns import AbsentError
 from preflab.report.compare import ZERO_SHOT, Arm, Family
 from preflab.report.load import Grid
-from preflab.report.table import Column, Row, Table, Value, WithError
+from preflab.report.table import Column, Row, Table, Value
 
 NO_KL, ENTROPY = "no_kl", "entropy"  # Table 10's
 CONTEXTS = 4  # of Table 10: the first ones, not the best
@@ -65,18 +65,10 @@ def _row(grid: Grid, family: Family, arm: Arm, base: Arm | None) -> Row:
         "kl": compare.mean(arm, "kl"),
         "distinct_1": compare.seed_mean(arm, "distinct_1"),
         "distinct": _distinct(arm),
-        "accuracy": _accuracy(arm),
+        "accuracy": reward_table.accuracy_in_force(arm),
         "paper": paper.ABLATIONS.get(arm.first.ablation),
     }
     return Row(values, arm.ids)
-
-
-def _accuracy(arm: Arm) -> WithError | None:
-    """The standard error is that of one seed: they share their held-out comparisons."""
-    if "heldout_accuracy" not in arm.first.metrics:
-        return None
-    names = ("heldout_accuracy", "heldout_accuracy_se")
-    return WithError(*(compare.seed_mean(arm, name) for name in names))
 
 
 def _distinct(arm: Arm) -> Interval | None:

@@ -12,6 +12,7 @@ from preflab.report.columns import AbsentError
 from preflab.report.compare import Arm
 from preflab.report.load import Grid
 from preflab.report.measures import MEASURES, Asked, Measured
+from preflab.report.reward_table import guesses
 from preflab.report.table import Column, Row, Table, Value
 from preflab.report.verdicts import CONTRADICTED, INCONCLUSIVE, REPRODUCED, Case, Finding, Region
 
@@ -60,6 +61,11 @@ class Check:
         return any(cell.row["synthetic"] for arm in self.arms for cell in arm.cells)
 
     @property
+    def guessing(self) -> tuple[str, ...]:
+        """The arms whose reward models know no more than chance: the check then speaks of them, not of the method."""
+        return tuple(dict.fromkeys(arm.name for arm in self.arms if guesses(arm)))
+
+    @property
     def settle(self) -> dict[str, int | None]:
         return self.finding.settle(self.alpha, self.of) if self.verdict == INCONCLUSIVE else {}
 
@@ -89,6 +95,11 @@ class Claim:
     @property
     def decided(self) -> bool:
         return self.verdict in (REPRODUCED, CONTRADICTED)
+
+    @property
+    def guessing(self) -> tuple[str, ...]:
+        """As of a check, of all of them."""
+        return tuple(dict.fromkeys(name for check in self.checks for name in check.guessing))
 
     @property
     def deciding(self) -> Check | None:

@@ -8,6 +8,7 @@ from preflab.report import captions, verdicts
 from preflab.report.claims import Check, Claim, level
 from preflab.report.evidence import RESAMPLES
 from preflab.report.load import Grid
+from preflab.report.reward_table import CHANCE
 from preflab.report.table import NOTHING
 from preflab.report.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN
 
@@ -24,6 +25,7 @@ class Line(NamedTuple):
     seeds: str
     labels: str
     paper: str
+    guessing: bool  # a reward model of the compared policies knows no more than chance
 
 
 def lines(claims: list[Claim]) -> list[Line]:
@@ -32,8 +34,21 @@ def lines(claims: list[Claim]) -> list[Line]:
     for claim in claims:
         check = claim.deciding
         ours, who = (numbers(check), _source(check.synthetic)) if check else (NOTHING, NOTHING)
-        found.append(Line(claim.number, claim.text, claim.verdict, ours, _seeds(check), who, claim.paper))
+        about = (claim.verdict, ours, _seeds(check), who, claim.paper, bool(claim.guessing))
+        found.append(Line(claim.number, claim.text, *about))
     return found
+
+
+def care(claims: list[Claim]) -> str:
+    """Which decided claims rest on reward models that learned nothing; empty if none does."""
+    found = [str(claim.number) for claim in claims if claim.decided and claim.guessing]
+    if not found:
+        return ""
+    return (
+        f"Take care: among the decided claims {', '.join(found)} compare policies whose reward models guess (held-out "
+        f"accuracy within 2 standard errors of the {100 * CHANCE:.0f} % of chance), so that they speak of this model "
+        "more than of the method."
+    )
 
 
 def counts(claims: list[Claim]) -> str:
@@ -48,7 +63,8 @@ def markdown_table(claims: list[Claim]) -> str:
     heads = ["", "claim", "verdict", "ours", "seeds", "labels from", "in the paper"]
     rows = [f"| {' | '.join(heads)} |", "| --: | :-- | :-- | :-- | :-- | :-- | :-- |"]
     for line in lines(claims):
-        texts = [str(line.number), line.claim, f"**{line.verdict}**", *line[3:]]
+        verdict = f"**{line.verdict}**" + (" (a reward model guesses)" if line.guessing else "")
+        texts = [str(line.number), line.claim, verdict, line.ours, line.seeds, line.labels, line.paper]
         rows.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |")
     return "\n".join(rows)
 
@@ -56,12 +72,15 @@ def markdown_table(claims: list[Claim]) -> str:
 def markdown(grid: Grid, claims: list[Claim], warning: str) -> str:
     """claims.md."""
     found = [f"# The paper's claims on the grid `{grid.name}`", "", warning, "", f"{counts(claims)}.".capitalize(), ""]
+    found += [care(claims), ""] if care(claims) else []
     found += [markdown_table(claims), "", "## The rule", "", *_paragraphs(verdicts.RULE)]
     found += ["The bounds are ours (conf/claims.yaml): the paper draws its conclusions without any.", ""]
     for claim in claims:
         found += [f"## {claim.number}. {claim.text}", "", f"**{claim.verdict}**{_how_sure(claim)}", ""]
         found += [f"* In the paper: {claim.paper}.", f"* Tested: {claim.test}"]
         found += [f"* {check_text(check)}; {_origin(grid, check)}" for check in claim.checks]
+        if claim.guessing:
+            found.append(f"* Reward models that know no more than chance: of {', '.join(claim.guessing)}.")
         found += [f"* Not measured: {reason}." for reason in claim.missing]
         if text := settle_text(claim):
             found.append(f"* To settle it: {text}.")
@@ -177,6 +196,7 @@ def _check(check: Check) -> dict[str, Any]:
         "seeds": list(check.seeds),
         "contexts": check.contexts,
         "synthetic": check.synthetic,
+        "guessing": list(check.guessing),
         "settle": check.settle or None,
         "cells": list(check.cells),
     }

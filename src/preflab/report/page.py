@@ -71,7 +71,8 @@ def write(report: Report, out: Path) -> list[Path]:
 def markdown(report: Report) -> str:
     """index.md."""
     lines = [f"# {TITLE}: the grid `{report.grid.name}`", "", warning(report.grid), "", "## Verdicts", ""]
-    lines += [f"{claims_page.counts(report.claims).capitalize()}. {VERDICTS}", ""]
+    care = claims_page.care(report.claims)
+    lines += [f"{claims_page.counts(report.claims).capitalize()}. {VERDICTS}", "", *([care, ""] if care else [])]
     lines += [claims_page.markdown_table(report.claims), "", "## Figures", ""]
     lines += [f"![{figure.alt}](figures/{figure.label}.svg)\n\n*{figure.caption}*\n" for figure in report.figures]
     lines += ["## Tables", ""]
@@ -131,6 +132,7 @@ def page(report: Report) -> str:
         warning=warning(report.grid),
         claims=[(line, TONES[line.verdict]) for line in claims_page.lines(report.claims)],
         counts=claims_page.counts(report.claims).capitalize(),
+        care=claims_page.care(report.claims),
         tables=by_label,
         more=[table.label for table in report.results if f"tables.{table.label} " not in source],  # without a place
         figures={figure.label: (figure, inline(figure.svg)) for figure in report.figures},

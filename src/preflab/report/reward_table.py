@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from preflab.report import captions
+from preflab.report import captions, compare
 from preflab.report.compare import Arm, Family
 from preflab.report.load import Grid
 from preflab.report.table import Column, Row, Table, WithError
@@ -58,6 +58,19 @@ def _trained_on(grid: Grid, arm: Arm) -> str:
 def reward_accuracy(arm: Arm) -> WithError:
     """Mean over seeds; the standard error is that of one seed: they share their held-out comparisons."""
     return WithError(_reward_mean(arm, "heldout_accuracy"), _reward_mean(arm, "heldout_accuracy_se"))
+
+
+def accuracy_in_force(arm: Arm) -> WithError | None:
+    """The same of the reward models as the policies left them (online: the last), None for what has none."""
+    if "heldout_accuracy" not in arm.first.metrics:
+        return None
+    return WithError(*(compare.seed_mean(arm, name) for name in ("heldout_accuracy", "heldout_accuracy_se")))
+
+
+def guesses(arm: Arm) -> bool:
+    """Whether its reward model is not surely better than chance: its accuracy is within 2 standard errors of it."""
+    accuracy = accuracy_in_force(arm)
+    return accuracy is not None and accuracy.mean - 2 * (accuracy.error or 0) <= CHANCE
 
 
 def _reward_mean(arm: Arm, metric: str) -> float:
