@@ -34,8 +34,10 @@ def lines(claims: list[Claim]) -> list[Line]:
     for claim in claims:
         check = claim.deciding
         ours, who = (numbers(check), _source(check.synthetic)) if check else (NOTHING, NOTHING)
-        about = (claim.verdict, ours, _seeds(check), who, claim.paper, bool(claim.guessing))
-        found.append(Line(claim.number, claim.text, *about))
+        guessing = bool(claim.guessing)
+        found.append(
+            Line(claim.number, claim.text, claim.verdict, ours, _seeds(check), who, claim.paper, guessing=guessing)
+        )
     return found
 
 

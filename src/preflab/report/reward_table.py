@@ -70,7 +70,7 @@ def accuracy_in_force(arm: Arm) -> WithError | None:
 def guesses(arm: Arm) -> bool:
     """Whether its reward model is not surely better than chance: its accuracy is within 2 standard errors of it."""
     accuracy = accuracy_in_force(arm)
-    return accuracy is not None and accuracy.mean - 2 * (accuracy.error or 0) <= CHANCE
+    return accuracy is not None and accuracy.mean - 2 * accuracy.error <= CHANCE
 
 
 def _reward_mean(arm: Arm, metric: str) -> float:
