@@ -20,15 +20,19 @@ def ppo_iteration(size: Size, device: "torch.device") -> Run:
     """Rollout, scoring by reference and reward model, `PPO_EPOCHS` epochs of one minibatch."""
     import torch
 
-    from preflab import models, optim, parallel, ppo, reward, rollout, scoring
-    from preflab.config import Policy, PolicyStage, Runtime, Task
-    from preflab.layout import Layout
+    from preflab.machine import parallel
+    from preflab.models import causal_lm, reward_model
+    from preflab.sampling import rollout
+    from preflab.sampling.prompt import Layout
+    from preflab.settings.method import Policy, Runtime, Task
+    from preflab.settings.stages import PolicyStage
+    from preflab.training import optim, ppo, scoring
 
     reference, queries = _lm(size, device), tokens(size, size.batch, size.query).to(device)
-    policy = models.Policy(copy.deepcopy(reference).requires_grad_(True))
-    scorer = scoring.NetworkScore(reward.initial(reference, 0), size.vocab)
-    models.freeze(reference)
-    models.freeze(scorer.model.trunk)
+    policy = causal_lm.Policy(copy.deepcopy(reference).requires_grad_(True))
+    scorer = scoring.NetworkScore(reward_model.initial(reference, 0), size.vocab)
+    causal_lm.freeze(reference)
+    causal_lm.freeze(scorer.model.trunk)
     settings = Policy(
         episodes=size.batch, batch_size=size.batch, nminibatches=1, microbatch_size=None, epochs=PPO_EPOCHS,
         lr=1e-5, adam="tf", adam_eps=1e-5, gamma=1.0, lam=0.95, cliprange=0.2, cliprange_value=0.2, vf_coef=0.1,
@@ -43,7 +47,7 @@ def ppo_iteration(size: Size, device: "torch.device") -> Run:
 
     def run() -> dict[str, float]:
         watch = Stopwatch(device)
-        batch = parallel.share(models.trim(queries, size.vocab))
+        batch = parallel.share(causal_lm.trim(queries, size.vocab))
         uniform = parallel.share(rollout.random_numbers(size.batch, size.response, device, 0))
         ro = rollout.sample(policy.lm, batch, uniform, TEMPERATURE, size.vocab, policy.value_head)
         watch.lap("rollout")
@@ -61,9 +65,11 @@ def reward_step(size: Size, device: "torch.device") -> Run:
     """One step of reward training on `size.batch` four-way comparisons."""
     import torch
 
-    from preflab import optim, reward
+    from preflab.models import reward_model
+    from preflab.training import optim
+    from preflab.training.reward import loss_of
 
-    model = reward.initial(_lm(size, device), 0).requires_grad_(True)
+    model = reward_model.initial(_lm(size, device), 0).requires_grad_(True)
     optimizer = optim.build("tf", model.parameters(), 1e-5, 1e-5)
     queries = tokens(size, size.batch, size.query).to(device)
     samples = tokens(size, size.batch * SAMPLES, size.response).to(device).unflatten(0, (-1, SAMPLES))
@@ -72,7 +78,7 @@ def reward_step(size: Size, device: "torch.device") -> Run:
     def run() -> dict[str, float]:
         watch = Stopwatch(device)
         optimizer.zero_grad()
-        reward.loss_of(model.compare(queries, samples, size.vocab), best).backward()
+        loss_of(model.compare(queries, samples, size.vocab), best).backward()
         optimizer.step()
         watch.lap("total")
         return watch.seconds
@@ -82,7 +88,7 @@ def reward_step(size: Size, device: "torch.device") -> Run:
 
 def sampling(size: Size, device: "torch.device") -> Run:
     """Sampling, with the log-probabilities of what was drawn."""
-    from preflab import rollout
+    from preflab.sampling import rollout
 
     lm, queries = _lm(size, device), tokens(size, size.batch, size.query).to(device)
 
@@ -97,11 +103,11 @@ def sampling(size: Size, device: "torch.device") -> Run:
 
 
 def _lm(size: Size, device: "torch.device") -> Any:
-    """A frozen GPT-2 with random weights, as preflab.models.load_causal_lm would load it."""
+    """A frozen GPT-2 with random weights, as preflab.models.causal_lm.load_causal_lm would load it."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    from preflab import runtime
+    from preflab.machine import runtime
 
     runtime.start(torch.get_num_threads() * int(os.environ.get("LOCAL_WORLD_SIZE", "1")), "auto")
     torch.manual_seed(0)

@@ -40,11 +40,11 @@ WORKS = [
 
 def classifier_labels() -> Run:
     """Score four responses a comparison with the default labeller and choose."""
-    from preflab import classifier
     from preflab.labellers._responses import OfResponses
+    from preflab.labellers.classifiers import linear
 
     reviews = [texts(1, 120, seed, mood=seed % 2)[0] for seed in range(1000)]
-    return _labels(OfResponses(classifier.train(reviews, [seed % 2 for seed in range(1000)]).score))
+    return _labels(OfResponses(linear.train(reviews, [seed % 2 for seed in range(1000)]).score))
 
 
 def vader_labels() -> Run:
@@ -56,7 +56,7 @@ def vader_labels() -> Run:
 
 def rouge() -> Run:
     """Mean ROUGE of `PAIRS` responses against references, 48 words each."""
-    from preflab.evaluate import rouge
+    from preflab.text import rouge
 
     responses, references = texts(PAIRS, 48, 1), texts(PAIRS, 48, 2)
     return _timed(lambda: rouge.score(responses, references, rouge.Protocol("", None)))

@@ -20,7 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from preflab import cells, cli, estimate
+from preflab import cli, files
+from preflab.grid.specs import build
+from preflab.plan import estimate
 
 Row = dict[str, Any]
 
@@ -74,7 +76,7 @@ with Repo(".") as repo, repo.lock:
 RUNNER = """
 import sys, time
 from pathlib import Path
-from preflab.schedule import Runner
+from preflab.build.schedule import Runner
 
 ended = []
 runner = Runner(Path(), 1, print, lambda *_: ended.append(time.monotonic()))
@@ -178,7 +180,7 @@ def sweep_overhead(root: Path, runs: int) -> Row:
     for number in range(runs):
         here = root / str(number)
         workspace.make(here, spec(1))
-        graph = cells.build(here, "quick").graph()
+        graph = build(here, "quick").graph()
         stages = dict.fromkeys(graph, ASLEEP + stub(here))
         check = partial(run, here, sys.executable, "-m", "pipelines.grid", "--check")
         stages["params"] = statistics.median(timed(3, check))
@@ -234,7 +236,7 @@ def sweep_line(seeds: int) -> list[str]:
 
 def rewards(root: Path) -> list[str]:
     """The reward stages, of which there are more than EXECUTED."""
-    return [f"reward@{name}" for name in cells.read(root / "cells.yaml")["reward"]]
+    return [f"reward@{name}" for name in files.read(root / "instances.yaml")["reward"]]
 
 
 def stub(root: Path) -> float:

@@ -26,7 +26,8 @@ def main() -> None:
     """`python -m benchmarks.run [W1 … W5 scaling]`, see `--help`."""
     args = arguments()
     from benchmarks import machine, measure, table, targets
-    from preflab import files, provenance
+    from preflab import files
+    from preflab.records import provenance
 
     say("the machine's peak …")
     results = machine_and_peak()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.workloads import Size, pick_device
-from preflab import parallel
+from preflab.machine import parallel
 
 
 def main() -> None:

@@ -83,7 +83,7 @@ def sizes(work: str, device: str) -> list[Size]:
 
 
 def pick_device() -> "torch.device":
-    """cuda where there is one, torchrun's ranks one each; PREFLAB_DEVICE overrides, as in preflab.runtime."""
+    """cuda where there is one, torchrun's ranks one each; PREFLAB_DEVICE overrides, as in preflab.machine.runtime."""
     import torch
 
     name = os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -16,12 +16,14 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file for the metrics")
     parser.add_argument("--run", type=Path, help="JSON file for the run record")
     args = parser.parse_args()
-    from preflab import config, files, tracking
-    from preflab.comparisons import build
+    from preflab import files
+    from preflab.records import tracking
+    from preflab.settings.load import load
+    from preflab.stages import comparisons as comparisons_stages
 
-    cfg = config.load("comparisons", args.params)
+    cfg = load("comparisons", args.params)
     with tracking.stage("comparisons", args.run, args.params, {"queries": args.queries, "model": args.model}) as record:
-        metrics = build.run(cfg, args.queries, args.model, args.out)
+        metrics = comparisons_stages.run(cfg, args.queries, args.model, args.out)
         files.write_json(args.metrics, metrics)
         record.summary(metrics)
 

@@ -20,17 +20,20 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file for the metrics")
     parser.add_argument("--run", type=Path, help="JSON file for the run record")
     args = parser.parse_args()
-    from preflab import config, files, kinds, tracking
-    from preflab.evaluate import policy
+    from preflab import files
+    from preflab.grid import kinds
+    from preflab.records import tracking
+    from preflab.settings.load import load
+    from preflab.stages import evaluate
 
     if not (args.reference or args.comparisons):
         parser.error("one of --comparisons and --reference is needed: the labeller's scale is in there")
     kind = kinds.kind_of(args.params, "evaluate")
-    cfg = config.load(kind, args.params)
+    cfg = load(kind, args.params)
     names = ("queries", "model", "comparisons", "policy", "reward", "reference")
     inputs = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     with tracking.stage(kind, args.run, args.params, inputs) as record:
-        metrics = policy.run(
+        metrics = evaluate.run(
             cfg,
             args.queries,
             args.model,

@@ -14,10 +14,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the corpus")
     parser.add_argument("--run", type=Path, help="JSON file for the run record; without it nothing is recorded")
     args = parser.parse_args()
-    from preflab import config, fetch, kinds, tracking
+    from preflab.corpora import fetch
+    from preflab.grid import kinds
+    from preflab.records import tracking
+    from preflab.settings.load import load
 
     kind = kinds.kind_of(args.params, "fetch")
-    cfg = config.load(kind, args.params)
+    cfg = load(kind, args.params)
     with tracking.stage(kind, args.run, args.params) if args.run else nullcontext():
         fetch.bring(cfg.corpus, args.out)
 

@@ -1,4 +1,4 @@
-"""Write cells.yaml and params/ from conf/: `python -m pipelines.grid [NAME]`.
+"""Write instances.yaml and params/ from conf/: `python -m pipelines.grid [NAME]`.
 
 With `--check`, the stage `params` of dvc.yaml: params/ alone.  Either way `dvc repro --dry` then knows what is stale.
 """
@@ -6,28 +6,32 @@ With `--check`, the stage `params` of dvc.yaml: params/ alone.  Either way `dvc 
 import argparse
 from pathlib import Path
 
-from preflab import cells, cli
+from preflab import cli
+from preflab.grid import instances_yaml
+from preflab.grid.specs import DEFAULT, build
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.grid", description=__doc__)
-    parser.add_argument("name", nargs="?", help="a grid of conf/grid/ (default: the one that cells.yaml has, or quick)")
+    parser.add_argument(
+        "name", nargs="?", help="a grid of conf/grid/ (default: the one that instances.yaml has, or quick)"
+    )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="fail if cells.yaml differs from what conf/ gives; else write params/",
+        help="fail if instances.yaml differs from what conf/ gives; else write params/",
     )
     args = parser.parse_args()
     root = Path.cwd()
     if args.check:
-        cells.write_params(root, cells.check(root))
+        instances_yaml.write_params(root, instances_yaml.check(root))
         return
-    built = cells.build(root, args.name or cells.current_name(root) or cells.DEFAULT)
-    changed = cells.write(root, built)
-    cells.write_params(root, built)
-    removed = cells.prune(root, built)
-    counts = {kind: sum(i.kind == kind for i in built.instances.values()) for kind in cells.KINDS}
-    print(f"cells.yaml: grid {built.name}, {len(built.cells)} cells" + ("" if changed else ", unchanged"))
+    built = build(root, args.name or instances_yaml.current_name(root) or DEFAULT)
+    changed = instances_yaml.write(root, built)
+    instances_yaml.write_params(root, built)
+    removed = instances_yaml.prune(root, built)
+    counts = {kind: sum(i.kind == kind for i in built.instances.values()) for kind in instances_yaml.KINDS}
+    print(f"instances.yaml: grid {built.name}, {len(built.cells)} cells" + ("" if changed else ", unchanged"))
     print("stages: " + ", ".join(f"{count} {kind}" for kind, count in counts.items() if count))
     if removed:
         print(f"removed {len(removed)} results of cells that are no longer in the grid (DVC's cache keeps them)")

@@ -11,7 +11,7 @@ def main() -> None:
     """`python -m pipelines.ingest PATH [--out FILE]`, see `--help`."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.ingest", description=__doc__)
     parser.add_argument("path", type=Path, help="a file, a folder of files, or a zip; gzipped or not")
-    parser.add_argument("--format", help="a module of preflab.comparisons.readers (default: told by the records)")
+    parser.add_argument("--format", help="a module of preflab.human_labels.readers (default: told by the records)")
     parser.add_argument(
         "--max-bad", type=limit, default=0, metavar="N", help="rejected rows to drop, or their share: 0.01 (default: 0)"
     )
@@ -25,7 +25,7 @@ def main() -> None:
     import json
     from dataclasses import asdict
 
-    from preflab.comparisons import ingest, ingest_text
+    from preflab.human_labels import ingest, ingest_text
 
     report = ingest.ingest(
         args.path,

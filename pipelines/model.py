@@ -14,11 +14,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the model's files")
     parser.add_argument("--run", type=Path, help="JSON file for the run record; without it nothing is recorded")
     args = parser.parse_args()
-    from preflab import base_model, config, tracking
+    from preflab.models import sources
+    from preflab.records import tracking
+    from preflab.settings.load import load
 
-    cfg = config.load("model", args.params)
+    cfg = load("model", args.params)
     with tracking.stage("model", args.run, args.params) if args.run else nullcontext():
-        base_model.build(cfg.model, args.out)
+        sources.build(cfg.model, args.out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `dvc repro` would do for the grid of cells.yaml: stages, operations, time, disk.  Runs nothing.
+"""What `dvc repro` would do for the grid of instances.yaml: stages, operations, time, disk.  Runs nothing.
 
 Another grid's: `python -m pipelines.grid NAME` before it.
 """
@@ -15,13 +15,14 @@ def main() -> None:
     args = parser.parse_args()
     if args.tflops is not None and not 0 < args.tflops < float("inf"):
         parser.error(f"--tflops {args.tflops}: expected a number above 0")
-    from preflab import cells, costs
-    from preflab.dvc_state import State
-    from preflab.plan import NEVER, plan
+    from preflab.build.dvc_state import State
+    from preflab.grid import instances_yaml
+    from preflab.plan import costs
+    from preflab.plan.reasons import NEVER, plan
 
     root = Path.cwd()
-    built = cells.check(root)
-    cells.write_params(root, built)
+    built = instances_yaml.check(root)
+    instances_yaml.write_params(root, built)
     state, graph = State(root), built.graph()
     verdicts = plan(root, graph, state)
     print(f"{built.name}: {len(built.cells)} cells, {len(graph)} stages: {len(verdicts)} to do")

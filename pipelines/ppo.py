@@ -1,4 +1,4 @@
-"""Stage `ppo`: train a policy against a reward, offline, online or on the known reward."""
+"""Stage `ppo`: train a policy against a reward, offline, online or on the true score."""
 
 import argparse
 from pathlib import Path
@@ -8,14 +8,14 @@ from preflab import cli
 from preflab.errors import PreflabError
 
 if TYPE_CHECKING:
-    from preflab.config import PolicyStage
-    from preflab.tracking import Record, Silent
+    from preflab.records.tracking import Record, Silent
+    from preflab.settings.stages import PolicyStage
 
 COLUMNS = [
     "update",
     "episode",
     "score",
-    "true_reward",
+    "true_score",
     "kl",
     "kl_coef",
     "entropy",
@@ -42,9 +42,12 @@ def main() -> None:
     parser.add_argument("--curve", type=Path, required=True, help="CSV file, a row per update")
     parser.add_argument("--run", type=Path, help="JSON file for the run record")
     args = parser.parse_args()
-    from preflab import checkpoint, config, files, parallel, tracking
+    from preflab import files
+    from preflab.machine import checkpoint, parallel
+    from preflab.records import tracking
+    from preflab.settings.load import load
 
-    cfg = config.load("ppo", args.params)
+    cfg = load("ppo", args.params)
     parallel.launch("pipelines.ppo")
     inputs = {
         "queries": args.queries,
@@ -58,7 +61,7 @@ def main() -> None:
         if parallel.rank():
             return
         metrics = {
-            key: curve[-1][key] for key in ("score", "true_reward", "kl", "kl_coef", "entropy", "ended", "labels")
+            key: curve[-1][key] for key in ("score", "true_score", "kl", "kl_coef", "entropy", "ended", "labels")
         }
         files.write_json(args.metrics, metrics)
         files.write_csv(args.curve, curve, COLUMNS)
@@ -70,27 +73,31 @@ def run(
     cfg: "PolicyStage", args: argparse.Namespace, folder: Path, record: "Record | Silent"
 ) -> list[dict[str, float]]:
     """Train, write the policy to `--out`, and the reward model where it is not what it was; returns the curve."""
-    from preflab import comparisons, models, online, parallel, ppo, reference, reward, scoring, shared
+    from preflab import comparisons
     from preflab.comparisons import synthetic
+    from preflab.machine import parallel
+    from preflab.models import causal_lm, reward_model
+    from preflab.sampling import reference
+    from preflab.training import online, ppo, scoring, shared_network
 
     ref = reference.load(cfg.runtime, cfg.task, args.queries, args.model)
     calibration = synthetic.load_calibration(args.comparisons)
     pad_id = ref.layout.pad_id
     true = scoring.true_score(args.queries, ref.tokenizer, calibration, pad_id)
     given = scoring.load(args.reward, args.model, ref.lm, args.queries, ref.tokenizer, pad_id)
-    lm = models.load_causal_lm(args.model, ref.queries.device)
+    lm = causal_lm.load_causal_lm(args.model, ref.queries.device)
     policy, collector, label_loss = None, None, None
     if cfg.online is None:
-        models.freeze(ref.lm)  # with online labels reward models start from it
+        causal_lm.freeze(ref.lm)  # with online labels reward models start from it
         if cfg.shared and isinstance(given, scoring.NetworkScore):
-            policy = shared.Policy(lm, given.model)
+            policy = shared_network.Policy(lm, given.model)
             labels = comparisons.read(args.comparisons / "train.parquet")
-            label_loss = shared.label_loss(policy, labels, cfg.shared, cfg.seed, ref.layout.pad_id)
+            label_loss = shared_network.label_loss(policy, labels, cfg.shared, cfg.seed, ref.layout.pad_id)
         elif isinstance(given, scoring.NetworkScore):
-            models.freeze(given.model.trunk)
+            causal_lm.freeze(given.model.trunk)
     else:
         if not isinstance(given, scoring.NetworkScore):
-            raise PreflabError(f"{args.reward}: a known reward cannot be collected online; take collection=offline")
+            raise PreflabError(f"{args.reward}: a true score cannot be collected online; take collection=offline")
         labels = comparisons.read(args.comparisons / "train.parquet")[: cfg.online.num_initial]
         collector = online.Collector(
             cfg, cfg.online, ref.lm, ref.queries, labels, given.model,
@@ -98,20 +105,20 @@ def run(
         )  # fmt: skip
     hooks = ppo.Hooks(
         reward=collector.score if collector else lambda: given,
-        true_reward=true,
+        true_score=true,
         before_update=collector.before_update if collector else lambda _update, _policy: {},
         log=lambda row, update: record.metrics({k: v for k, v in row.items() if k != "update"}, step=update),
         save_state=collector.save_state if collector else lambda: ({}, {}),
         load_state=collector.load_state if collector else lambda _tensors, _state: None,
         added_loss=label_loss,
     )
-    result = ppo.train(cfg, ref.lm, policy or models.Policy(lm), ref.queries, ref.layout, hooks, folder)
+    result = ppo.train(cfg, ref.lm, policy or causal_lm.Policy(lm), ref.queries, ref.layout, hooks, folder)
     if parallel.rank() == 0:
-        models.save_policy(result.policy, args.out, args.model)
+        causal_lm.save_policy(result.policy, args.out, args.model)
         if policy:
-            reward.save(policy.rewarder, args.out / "reward", args.model)
+            reward_model.save(policy.rewarder, args.out / "reward", args.model)
         if collector:
-            reward.save(collector.model, args.out / "reward", args.model)
+            reward_model.save(collector.model, args.out / "reward", args.model)
             comparisons.write(collector.labels, args.out / "labels.parquet")
     return result.curve
 

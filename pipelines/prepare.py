@@ -17,15 +17,19 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file for the metrics")
     parser.add_argument("--run", type=Path, help="JSON file for the run record")
     args = parser.parse_args()
-    from preflab import config, files, kinds, prepare, tracking
+    from preflab import files
+    from preflab.grid import kinds
+    from preflab.records import tracking
+    from preflab.settings.load import load
+    from preflab.stages import prepare as prepare_stages
 
     kind = kinds.kind_of(args.params, "prepare")
-    cfg = config.load(kind, args.params)
+    cfg = load(kind, args.params)
     inputs = {"corpus": args.corpus, "model": args.model}
     if args.classifier_corpus:
         inputs["classifier_corpus"] = args.classifier_corpus
     with tracking.stage(kind, args.run, args.params, inputs) as record:
-        metrics = prepare.run(cfg, args.corpus, args.model, args.out, args.classifier_corpus)
+        metrics = prepare_stages.run(cfg, args.corpus, args.model, args.out, args.classifier_corpus)
         files.write_json(args.metrics, metrics)
         record.summary(metrics)
 

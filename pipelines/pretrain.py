@@ -15,9 +15,13 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="JSON file for the metrics")
     parser.add_argument("--run", type=Path, help="JSON file for the run record")
     args = parser.parse_args()
-    from preflab import checkpoint, config, corpora, files, pretrain, tracking
+    from preflab import corpora, files
+    from preflab.machine import checkpoint
+    from preflab.records import tracking
+    from preflab.settings.load import load
+    from preflab.training import pretrain
 
-    cfg = config.load("pretrain", args.params)
+    cfg = load("pretrain", args.params)
     with tracking.stage("pretrain", args.run, args.params, {"corpus": args.corpus}) as record:
         folder = checkpoint.folder_for(f"pretrain-{args.params.stem}", args.params, args.corpus)
         documents = corpora.load(cfg.corpus, args.corpus).documents

@@ -28,16 +28,19 @@ def main() -> None:
         parser.error("give either params/report.yaml or --from-mlflow SWEEP")
     if args.params and not args.out:
         raise PreflabError("--out: missing; the report of params/report.yaml goes to `--out reports`")
-    from preflab import tracking
-    from preflab.report import claims_page, load, page
+    from preflab.records import tracking
+    from preflab.report import page
+    from preflab.report.cells import load as load_cells
+    from preflab.report.cells.load import from_files, read_params
+    from preflab.report.claims import page as page_claims
 
     root = Path.cwd()
     if args.from_mlflow:
-        grid = load.from_mlflow(args.from_mlflow, root)
+        grid = load_cells.from_mlflow(args.from_mlflow, root)
     else:
         tracking.replay(root)  # run ids that MLflow could not give when a stage ended
-        about = load.read_params(args.params)
-        grid = load.from_files(about, root)
+        about = read_params(args.params)
+        grid = from_files(about, root)
     report = page.build(grid, args.claims, args.tables)
     if not args.out:
         print("\n".join(table.markdown() for table in report.results))
@@ -46,7 +49,7 @@ def main() -> None:
     if args.params:
         texts = {path.relative_to(args.out).as_posix(): path.read_text() for path in files if path.suffix != ".png"}
         tracking.log_grid(about["grid"], about, root, {}, texts)
-    verdicts = claims_page.counts(report.claims)
+    verdicts = page_claims.counts(report.claims)
     counts = f"{len(report.results)} tables, {len(report.figures)} figures; {verdicts}"
     print(f"{args.out / 'index.html'}: {counts}")
 

@@ -1,4 +1,4 @@
-"""Stage `reward`: train a reward model on comparisons, or normalise the known reward of the mock experiment."""
+"""Stage `reward`: train a reward model on comparisons, or normalise the true score of the mock experiment."""
 
 import argparse
 from functools import partial
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from preflab import cli
 
 if TYPE_CHECKING:
-    from preflab.config import RewardStage
-    from preflab.tracking import Record, Silent
+    from preflab.records.tracking import Record, Silent
+    from preflab.settings.stages import RewardStage
 
 
 def main() -> None:
@@ -24,10 +24,13 @@ def main() -> None:
     parser.add_argument("--curve", type=Path, required=True, help="CSV file, a row per training step")
     parser.add_argument("--run", type=Path, help="JSON file for the run record")
     args = parser.parse_args()
-    from preflab import config, files, parallel, tracking
+    from preflab import files
+    from preflab.machine import parallel
+    from preflab.records import tracking
+    from preflab.settings.load import load
 
     parallel.launch("pipelines.reward")
-    cfg = config.load("reward", args.params)
+    cfg = load("reward", args.params)
     inputs = {"queries": args.queries, "model": args.model, "comparisons": args.comparisons}
     with parallel.joined(), tracking.stage("reward", args.run, args.params, inputs) as record:
         metrics, curve = run(cfg, args, record)
@@ -42,17 +45,22 @@ def run(
     cfg: "RewardStage", args: argparse.Namespace, record: "Record | Silent"
 ) -> tuple[dict[str, float], list[dict[str, float]]]:
     """Write the reward to `--out`; returns its metrics and training curve."""
-    from preflab import comparisons, parallel, reference, reward, scoring, shared
+    from preflab import comparisons
     from preflab.comparisons import synthetic
     from preflab.errors import PreflabError
+    from preflab.machine import parallel
+    from preflab.models import reward_model
+    from preflab.sampling import reference
+    from preflab.training import scoring, shared_network
+    from preflab.training.reward import evaluate, train
 
     ref = reference.load(cfg.runtime, cfg.task, args.queries, args.model)
-    if cfg.known_reward:
+    if cfg.direct:
         scorer = synthetic.load_calibration(args.comparisons).scorer
-        known = scoring.normalize_known(cfg, ref.lm, args.queries, ref.tokenizer, ref.queries, ref.layout, scorer)
+        known = scoring.normalize_true_score(cfg, ref.lm, args.queries, ref.tokenizer, ref.queries, ref.layout, scorer)
         if parallel.rank() == 0:
-            scoring.save_known(args.out, args.model, known.gain, known.bias, scorer)
-        return {"known_reward": 1, "gain": known.gain, "bias": known.bias}, []
+            scoring.save_true_score(args.out, args.model, known.gain, known.bias, scorer)
+        return {"direct": 1, "gain": known.gain, "bias": known.bias}, []
     labels = comparisons.read(args.comparisons / "train.parquet")
     if cfg.initial.num > len(labels):
         raise PreflabError(
@@ -60,17 +68,17 @@ def run(
             f"labels {cfg.initial.name} needs {cfg.initial.num}; raise comparisons.num, "
             "or with labels of people take fewer: another `labels`, a smaller scale, or fewer comparisons.heldout"
         )
-    language = partial(shared.language_loss, reference=ref.lm, task=cfg.task, layout=ref.layout)
-    training = reward.train(
+    language = partial(shared_network.language_loss, reference=ref.lm, task=cfg.task, layout=ref.layout)
+    training = train(
         ref.lm, labels[: cfg.initial.num], ref.queries, cfg.task, cfg.reward, ref.layout, cfg.seed, "reward",
         added_loss=language if cfg.reward.shared else None,
     )  # fmt: skip
     for row in training.curve:
         record.metrics({k: v for k, v in row.items() if k != "step"}, step=int(row["step"]))
     if parallel.rank() == 0:
-        reward.save(training.model, args.out, args.model)
+        reward_model.save(training.model, args.out, args.model)
     held_out = comparisons.read(args.comparisons / "heldout.parquet")
-    figures = reward.evaluate(training.model, held_out, ref.layout.pad_id, ref.queries.device)
+    figures = evaluate(training.model, held_out, ref.layout.pad_id, ref.queries.device)
     last = training.curve[-max(len(training.curve) // 5, 1) :]
     return {
         "heldout_accuracy": figures.accuracy,

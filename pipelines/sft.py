@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from preflab import cli
 
 if TYPE_CHECKING:
-    from preflab.config import SftStage
-    from preflab.tracking import Record, Silent
+    from preflab.records.tracking import Record, Silent
+    from preflab.settings.stages import SftStage
 
 
 def main() -> None:
@@ -22,9 +22,12 @@ def main() -> None:
     parser.add_argument("--curve", type=Path, required=True, help="CSV file, a row per initial rate and training step")
     parser.add_argument("--run", type=Path, help="JSON file for the run record")
     args = parser.parse_args()
-    from preflab import checkpoint, config, files, tracking
+    from preflab import files
+    from preflab.machine import checkpoint
+    from preflab.records import tracking
+    from preflab.settings.load import load
 
-    cfg = config.load("sft", args.params)
+    cfg = load("sft", args.params)
     inputs = {"queries": args.queries, "model": args.model}
     with tracking.stage("sft", args.run, args.params, inputs) as record:
         folder = checkpoint.folder_for(f"sft-{args.params.stem}", args.params, *inputs.values())
@@ -39,15 +42,18 @@ def run(
     cfg: "SftStage", args: argparse.Namespace, folder: Path, record: "Record | Silent"
 ) -> tuple[dict[str, Any], list[dict[str, float]]]:
     """Write the model to `--out`; returns its metrics and training curve."""
-    from preflab import layout, models, runtime, sft, sft_examples
+    from preflab.machine import runtime
+    from preflab.models import causal_lm
+    from preflab.sampling import prompt
+    from preflab.training import sft, sft_examples
 
     device = runtime.start(cfg.runtime.threads, cfg.runtime.precision)
-    tokenizer, pad_id = models.load_tokenizer(args.model), models.pad_id(args.model)
-    shape, context = layout.of(cfg.task, tokenizer, pad_id), models.context_length(args.model)
+    tokenizer, pad_id = causal_lm.load_tokenizer(args.model), causal_lm.pad_id(args.model)
+    shape, context = prompt.of(cfg.task, tokenizer, pad_id), causal_lm.context_length(args.model)
     data = sft_examples.load(cfg, args.queries, tokenizer, pad_id, context, shape.prefix, shape.suffix)
-    lm = models.load_causal_lm(args.model, device)
+    lm = causal_lm.load_causal_lm(args.model, device)
     result = sft.train(lm, data, cfg, pad_id, folder, record.metrics)
-    models.save_policy(models.Policy(lm), args.out, args.model)
+    causal_lm.save_policy(causal_lm.Policy(lm), args.out, args.model)
     best = result.rates[result.best]
     return {
         "lr": best["lr"],

@@ -16,8 +16,9 @@ from typing import Any
 
 import hydra
 
-from preflab import cli, tracking
+from preflab import cli
 from preflab.errors import PreflabError
+from preflab.records import tracking
 
 OWN = ("grid", "plan", "plan.tflops")  # keys that Hydra never sees
 
@@ -27,11 +28,11 @@ def job(config: Any) -> float | None:
     """One point of Hydra's sweep: under our launcher its stages are done by now; under another they are built here."""
     from hydra.core.hydra_config import HydraConfig
 
-    from preflab import sweep_run
+    from preflab.sweep.run import one
 
     hydra_config = HydraConfig.get()
     ours = "preflab_launcher" in hydra_config.launcher._target_
-    return sweep_run.one(
+    return one(
         Path.cwd(),
         list(hydra_config.overrides.task),
         config.sweep.grid,
@@ -51,7 +52,8 @@ def main() -> int:
     if args.hydra_help or args.cfg or args.info or args.shell_completion:
         job()
         return 0
-    from preflab import sweep, sweep_run
+    from preflab.sweep.points import make, write
+    from preflab.sweep.run import finish, plan_only
 
     root = Path.cwd()
     own = dict(item.lstrip("+").split("=", 1) for item in args.overrides if _key(item) in OWN and "=" in item)
@@ -59,11 +61,11 @@ def main() -> int:
     planned = own.get("plan", "false").lower()
     if planned not in ("true", "false"):
         raise PreflabError(f"+plan={own['plan']}: expected true or false")
-    made = sweep.make(root, typed, own.get("grid") or default_grid(root))
+    made = make(root, typed, own.get("grid") or default_grid(root))
     if planned == "true":
-        sweep_run.plan_only(made, jobs(typed), tflops(own.get("plan.tflops")))
+        plan_only(made, jobs(typed), tflops(own.get("plan.tflops")))
         return 0
-    sweep.write(made)
+    write(made)
     tracking.replay(root)
     signal.signal(signal.SIGTERM, _interrupt)
     flags = [flag for flag in sys.argv[1:] if flag not in args.overrides and flag not in ("-m", "--multirun")]
@@ -76,7 +78,7 @@ def main() -> int:
         f"sweep.name={made.name}",
     ]
     job()
-    return sweep_run.finish(made)
+    return finish(made)
 
 
 def default_grid(root: Path) -> str:

@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=5000)
     port = parser.parse_args().port
     require_free(port)
-    from preflab import spool, tracking
+    from preflab.records import spool, tracking
 
     root = Path.cwd()
     uri = spool.tracking_uri(root)

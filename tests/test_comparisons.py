@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from test_reward import comparisons as some
 from tiny_model import END, LAYOUT, PAD, gpt2, task
 
-from preflab import comparisons, models
-from preflab.comparisons import sample, synthetic
+from preflab import comparisons
+from preflab.comparisons import synthetic
 from preflab.errors import PreflabError
+from preflab.models import causal_lm
+from preflab.sampling import passing
 
 
 def test_parquet_round_trip_and_checks(tmp_path):
@@ -77,8 +79,8 @@ def test_choices_are_valid_and_repeatable(tau, seed):
 
 def test_passing_responses_all_end_and_are_truncated():
     lm = gpt2()
-    queries = models.left_pad(torch.tensor([c.query for c in some(6)]), PAD)
-    got = sample.passing(lm, queries, 4, task(), LAYOUT, 16, 500, ("test",))
+    queries = causal_lm.left_pad(torch.tensor([c.query for c in some(6)]), PAD)
+    got = passing.passing(lm, queries, 4, task(), LAYOUT, 16, 500, ("test",))
     assert got.responses.shape == (6, 4, 8)
     assert 0 < got.share <= 1
     for response in got.responses.flatten(0, 1).tolist():
@@ -86,14 +88,14 @@ def test_passing_responses_all_end_and_are_truncated():
         assert real[-1] == END
         assert len(real) >= 5
         assert END not in real[4:-1]
-    again = sample.passing(lm, queries, 4, task(), LAYOUT, 16, 500, ("test",))
+    again = passing.passing(lm, queries, 4, task(), LAYOUT, 16, 500, ("test",))
     assert torch.equal(again.responses, got.responses)
 
 
 def test_responses_that_never_pass_are_an_error_not_a_hang():
     lm = gpt2()
-    queries = models.left_pad(torch.tensor([c.query for c in some(3)]), PAD)
+    queries = causal_lm.left_pad(torch.tensor([c.query for c in some(3)]), PAD)
     with pytest.raises(
         PreflabError, match=r"3 of 3 queries have fewer than 4 responses .* raise comparisons.max_rounds"
     ):
-        sample.passing(lm, queries, 4, task(), LAYOUT._replace(end_id=PAD - 1), 16, 0, ("test",))
+        passing.passing(lm, queries, 4, task(), LAYOUT._replace(end_id=PAD - 1), 16, 0, ("test",))

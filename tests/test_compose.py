@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preflab.compose import composer, named
 from preflab.errors import PreflabError
+from preflab.grid.compose import composer, named
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 CHOICES = [
     "task=tldr",
     "task=mock",
     "labels=20k",
-    "labels=mock",
+    "labels=direct",
     "collection=online",
     "ablation=no_kl",
     "ablation=entropy",
@@ -131,7 +131,7 @@ def test_an_answer_that_hydra_refuses_keeps_its_sentence(quick: Any) -> None:
 
 @pytest.mark.parametrize("override", ["labels=200", "labels='200'"])
 def test_a_choice_may_be_named_by_a_number(quick: Any, override: str) -> None:
-    assert quick([override])["labels"] == {"name": "200", "num_train": 200, "known_reward": False}
+    assert quick([override])["labels"] == {"name": "200", "num_train": 200, "direct": False}
     assert named("labels=200,5k,500", CONF) == "labels='200',5k,'500'"
     assert named("seed=200,300", CONF) == "seed=200,300"
     with pytest.raises(PreflabError, match=r"labels='201': no such choice in conf/labels/; did you mean"):

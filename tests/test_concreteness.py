@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preflab import fetch, labellers
+from preflab import labellers
+from preflab.downloads import wheels
 from preflab.errors import PreflabError
 from preflab.labellers import concreteness
 
@@ -81,10 +82,10 @@ def test_without_ratings_the_error_names_the_scorer(wheel, monkeypatch):
 
 def test_the_real_ratings_are_pinned():
     """Where they have been downloaded; nothing is fetched for a test."""
-    cached = fetch.cache_folder() / f"{concreteness.PACKAGE}-{concreteness.VERSION}.whl"
+    cached = wheels.cache_folder() / f"{concreteness.PACKAGE}-{concreteness.VERSION}.whl"
     if not cached.exists():
         pytest.skip(f"{cached.name} has not been downloaded")
-    ratings = concreteness.read(fetch.fetch(concreteness.PACKAGE, concreteness.VERSION, concreteness.SHA256, key=""))
+    ratings = concreteness.read(wheels.fetch(concreteness.PACKAGE, concreteness.VERSION, concreteness.SHA256, key=""))
     assert len(ratings.of_word) == 37_058  # words rated by Brysbaert et al.
     assert (ratings.of_word["banana"], ratings.of_word["justice"]) == (5.0, 1.45)
     vivid, dull = ratings.score(

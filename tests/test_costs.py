@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from preflab import costs, flops
-from preflab.costs import Need
-from preflab.estimate import Past, Work
-from preflab.flops import Shape
-from preflab.plan import Run
+from preflab.plan import costs, flops
+from preflab.plan.costs import Need
+from preflab.plan.estimate import Past, Work
+from preflab.plan.flops import Shape
+from preflab.plan.reasons import Run
 
 PROJECT = Path(__file__).resolve().parents[1]
 SMALL = Shape(layers=1, width=2, vocabulary=10, inner=8, shared=2)  # 48 parameters in matrices: 4·2² + 2·2·8
@@ -56,9 +56,9 @@ def test_operations_of_each_kind() -> None:
     ppo = {"task": TASK, "policy": {"episodes": 10, "epochs": 4}, "online": None}
     # rollout and reference with the vocabulary, the reward model without; 4 epochs, each three forwards
     assert flops.of_stage("ppo", ppo, SMALL) == 10 * (3 * 720 + 2 * 80 + 12 * 800)
-    reward = {"task": TASK, "known_reward": False, "initial": {"num": 5}, "reward": REWARD}
+    reward = {"task": TASK, "direct": False, "initial": {"num": 5}, "reward": REWARD}
     assert flops.of_stage("reward", reward, SMALL) == 3 * 5 * 1536 + 2 * 3 * (2 * 720 + 80)
-    assert flops.of_stage("reward", reward | {"known_reward": True}, SMALL) == 3 * 800
+    assert flops.of_stage("reward", reward | {"direct": True}, SMALL) == 3 * 800
     # eight responses are drawn to keep four: 2·48·20 + 8·(8 + 8·10) + 8·80
     asked = {"task": TASK, "comparisons": {"num": 6, "heldout": 1}}
     assert flops.of_stage("comparisons", asked, SMALL) == 7 * (1920 + 704 + 640)

@@ -11,7 +11,7 @@ import pytest
 import workspace
 from workspace import run
 
-from preflab.dvc_fork import Forks, spliced
+from preflab.build.dvc_fork import Forks, spliced
 from preflab.errors import PreflabError
 
 LOCK = "schema: '2.0'\nstages:\n  a@1:\n    cmd: one\n  a@2:\n    cmd: two\n    deps:\n    - path: x\n"
@@ -96,7 +96,7 @@ def test_dvc_that_does_not_start_is_one_sentence(tmp_path: Path) -> None:
 
 def test_the_forking_process_ends_with_its_parent(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from preflab.dvc_fork import Forks; "
+        "import sys; from pathlib import Path; from preflab.build.dvc_fork import Forks; "
         "print(Forks(Path(), {**__import__('os').environ})._process.pid, flush=True); sys.stdin.read()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

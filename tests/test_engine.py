@@ -13,14 +13,19 @@ from test_learning import train
 from test_reward import comparisons
 from tiny_model import LAYOUT, PAD, VOCABULARY, gpt2, policy_stage
 
-from preflab import models, ppo, reward, rollout, runtime, vocabulary
+from preflab.machine import runtime
+from preflab.models import causal_lm, reward_model
+from preflab.models import logprobs as logprobs_models
+from preflab.sampling import rollout
+from preflab.training import ppo
+from preflab.training.reward import batch_of, loss_of
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 
 
 def rollouts(stage):
     """A policy that has left the reference, and its scored episodes on queries of several lengths."""
-    reference, policy = gpt2(), models.Policy(gpt2(seed=1))
+    reference, policy = gpt2(), causal_lm.Policy(gpt2(seed=1))
     torch.nn.init.normal_(policy.value_head.weight)
     queries = torch.randint(VOCABULARY, (8, 6), generator=torch.Generator().manual_seed(5))
     for row, length in enumerate((6, 5, 4, 3, 2, 6, 5, 1)):
@@ -36,7 +41,7 @@ def rollouts(stage):
 
 @pytest.mark.parametrize(("block", "microbatch"), [(4096, None), (4, 3)])
 def test_an_update_equals_the_plain_one(block, microbatch, monkeypatch):
-    monkeypatch.setattr(vocabulary, "BLOCK", block)  # one block, or three of which the last is not full
+    monkeypatch.setattr(logprobs_models, "BLOCK", block)  # one block, or three of which the last is not full
     stage = policy_stage(batch_size=8, microbatch_size=microbatch, epochs=1, cliprange=0.05, cliprange_value=0.05)
     cfg = stage.policy
     reference, policy, episodes = rollouts(stage)
@@ -75,9 +80,9 @@ def test_an_update_equals_the_plain_one(block, microbatch, monkeypatch):
 
 def test_reward_gradients_equal_those_of_single_sequences():
     labels = comparisons(6)
-    model = reward.initial(gpt2().requires_grad_(False), 1)
-    data = reward.batch_of(labels, PAD, torch.device("cpu"))
-    reward.loss_of(model.compare(data.queries, data.samples, PAD), data.best).backward()
+    model = reward_model.initial(gpt2().requires_grad_(False), 1)
+    data = batch_of(labels, PAD, torch.device("cpu"))
+    loss_of(model.compare(data.queries, data.samples, PAD), data.best).backward()
     gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
     model.zero_grad()
     total = torch.zeros(())
@@ -102,7 +107,7 @@ def test_learning_in_bf16_is_learning_in_fp32_within_seed_noise(tmp_path):
             runtime.start(1, precision)
             curve = train(1.0, tmp_path / f"{precision}{seed}", seed, updates=40).curve[-5:]
             ends.setdefault(precision, []).append(
-                (sum(row["true_reward"] for row in curve) / 5, sum(row["kl"] for row in curve) / 5)
+                (sum(row["true_score"] for row in curve) / 5, sum(row["kl"] for row in curve) / 5)
             )
     runtime.start(1, "fp32")
     full, half = (torch.tensor(ends[precision]) for precision in ("fp32", "bf16"))

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from preflab import estimate, plan, sweep_show
-from preflab.dvc_state import State
-from preflab.estimate import Past, Work
+from preflab.build.dvc_state import State
+from preflab.plan import estimate, reasons
+from preflab.plan.estimate import Past, Work
+from preflab.sweep.show import time_text
 
 LIKE = ("reward", "tiny", "trained")
 
@@ -69,7 +70,7 @@ def test_only_what_is_alike_counts() -> None:
 
 def test_each_from_the_others() -> None:
     executions = past((100, 7), (200, 12), (400, 20)) + past((0, 4), like=("reward", "tiny", "known"))
-    # from (200, 12), (400, 20): 4 + 0.04·100; from (100, 7), (400, 20): 7 + 100·13/300; the known reward is alone
+    # from (200, 12), (400, 20): 4 + 0.04·100; from (100, 7), (400, 20): 7 + 100·13/300; the true score is alone
     assert estimate.left_out(executions) == [pytest.approx(8), pytest.approx(7 + 13 / 3), pytest.approx(22), None]
 
 
@@ -79,8 +80,8 @@ def test_each_from_the_others() -> None:
         ("fetch", {"corpus": {}}, ("fetch", "tiny", ""), ()),
         ("pretrain", {"pretrain": {"tokens": 5}}, ("pretrain", "tiny", ""), (5,)),
         ("comparisons", {"comparisons": {"num": 24, "heldout": 8}}, ("comparisons", "tiny", ""), (32,)),
-        ("reward", {"known_reward": False, "initial": {"num": 48}}, ("reward", "tiny", "trained"), (48,)),
-        ("reward", {"known_reward": True, "initial": {"num": 0}}, ("reward", "tiny", "known"), (0,)),
+        ("reward", {"direct": False, "initial": {"num": 48}}, ("reward", "tiny", "trained"), (48,)),
+        ("reward", {"direct": True, "initial": {"num": 0}}, ("reward", "tiny", "known"), (0,)),
         ("ppo", {"policy": {"episodes": 64}, "online": None}, ("ppo", "tiny", ""), (64, 0, 0)),
         (
             "ppo",
@@ -116,14 +117,14 @@ def test_the_longest_chain_and_the_number_of_jobs() -> None:
 
 def test_what_a_plan_says() -> None:
     graph = {"a": set(), "b": {"a"}, "c": {"a"}}
-    text = sweep_show.time_text(graph, {"a": 100.0, "b": 50.0, "c": 60.0}, jobs=2)
+    text = time_text(graph, {"a": 100.0, "b": 50.0, "c": 60.0}, jobs=2)
     assert text == "time: about 4 min one stage after another, 3 min with 2 at a time"
-    text = sweep_show.time_text(graph, {"a": 9.0, "b": None, "c": 0.0}, jobs=4)
+    text = time_text(graph, {"a": 9.0, "b": None, "c": 0.0}, jobs=4)
     assert text == (
         "time: about 9.0 s one stage after another, 9.0 s with 4 at a time; "
         "without 1 of which nothing like them has run here"
     )
-    assert "unknown" in sweep_show.time_text(graph, {"a": None}, jobs=2)
+    assert "unknown" in time_text(graph, {"a": None}, jobs=2)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ stages:
 def write(file: Path, number: int) -> str:
     """Settings of a reward model with so many labels; their md5."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"known_reward": False, "initial": {"num": number}}))
+    file.write_text(json.dumps({"direct": False, "initial": {"num": number}}))
     return hashlib.md5(file.read_bytes()).hexdigest()
 
 
@@ -154,7 +155,7 @@ def test_a_plan_estimates_from_the_records_and_dvc_lock(tmp_path: Path) -> None:
     """`a` has asked for 100 labels when it ran and asks for 400 now; `c` is new."""
     (tmp_path / "dvc.yaml").write_text(PIPELINE)
     items = {name: {"model": f"models/base/{'gpt2' if name == 'd' else 'tiny'}"} for name in "abcd"}
-    (tmp_path / "cells.yaml").write_text(json.dumps({"reward": items}))
+    (tmp_path / "instances.yaml").write_text(json.dumps({"reward": items}))
     (tmp_path / ".dvc").mkdir()
     lock = "schema: '2.0'\nstages:\n"
     for name, number in {"a": 100, "b": 200}.items():
@@ -171,10 +172,10 @@ def test_a_plan_estimates_from_the_records_and_dvc_lock(tmp_path: Path) -> None:
     record = {"device": "cpu", "cpu_threads": 2}
     for name, started, wall in (("a", "2026-01-01T00:00:00+00:00", 7.0), ("b", "2026-01-01T00:00:10+00:00", 12.0)):
         (runs / f"reward-{name}.json").write_text(json.dumps(record | {"started": started, "wall_s": wall}))
-    found = plan.estimates(State(tmp_path), [f"reward@{name}" for name in "acd"])
+    found = reasons.estimates(State(tmp_path), [f"reward@{name}" for name in "acd"])
     # 2 s + 0.05 s a label, and 3 s between a's end and b's start
     assert found == {"reward@a": pytest.approx(25), "reward@c": pytest.approx(20), "reward@d": None}
     # a newer record of another machine: nothing of the first counts any more
     other = {"device": "cpu", "cpu_threads": 8, "started": "2026-02-01T00:00:00+00:00", "wall_s": 4.0}
     (runs / "reward-b.json").write_text(json.dumps(other))
-    assert plan.estimates(State(tmp_path), ["reward@a"]) == {"reward@a": pytest.approx(8)}
+    assert reasons.estimates(State(tmp_path), ["reward@a"]) == {"reward@a": pytest.approx(8)}

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preflab.evaluate.faithfulness import support
+from preflab.text.faithfulness import support
 
 ARTICLE = (
     "Anna Berg bought 1,200 boats in Oslo on Monday. Her brother Carl sold the old harbour for $3.5 million. "

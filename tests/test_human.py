@@ -24,23 +24,38 @@ from tiny_model import END, PAD, reward_settings, task
 from tokenizers import Tokenizer, models
 
 from pipelines import reward as reward_pipeline
-from preflab import cells, code, comparisons, config, dvc_state, grid, kinds, plan, tracking
-from preflab.comparisons import bring, gpt2, human, ingested, synthetic
-from preflab.compose import composer
-from preflab.config import LabelFile
+from preflab import comparisons
+from preflab.build import dvc_state
+from preflab.comparisons import synthetic
 from preflab.errors import PreflabError
-from preflab.layout import Layout
-from preflab.reference import Reference
-from preflab.report import captions, load, made
+from preflab.grid import code, instances_yaml, kinds
+from preflab.grid.compose import composer
+from preflab.grid.instances import Point, expand
+from preflab.grid.specs import build
+from preflab.human_labels import gpt2, ingested
+from preflab.plan.reasons import plan
+from preflab.records import tracking
+from preflab.report import captions
+from preflab.report.cells.load import from_files
+from preflab.report.tables import provenance
+from preflab.sampling.prompt import Layout
+from preflab.sampling.reference import Reference
+from preflab.settings import data, method
+from preflab.settings.data import LabelFile
+from preflab.settings.load import parse
+from preflab.settings.stages import ComparisonsStage, RewardStage
+from preflab.stages import human_comparisons as human_comparisons_stages
+from preflab.stages import human_labels as human_labels_stages
+from preflab.stages.human_comparisons import left_out, read
 
-RUNTIME = config.Runtime(1, "fp32")
+RUNTIME = method.Runtime(1, "fp32")
 QUERY = "we saw the film . we saw it ."
 LONG = "good film . it . good plot ."  # ends with its second period, the first at index 4 or later
 
 
-def stage(heldout: int = 2, num: int = 100, **of_task: Any) -> config.ComparisonsStage:
-    labeller = config.Labeller("people", "classifier", "judge", 0.42)
-    return config.ComparisonsStage(task(**of_task), labeller, config.Comparisons(num, heldout, 64, 200, 1), RUNTIME)
+def stage(heldout: int = 2, num: int = 100, **of_task: Any) -> ComparisonsStage:
+    labeller = data.Labeller("people", "classifier", "judge", 0.42)
+    return ComparisonsStage(task(**of_task), labeller, data.Comparisons(num, heldout, 64, 200, 1), RUNTIME)
 
 
 def jsonl(path: Path, records: list[dict[str, Any]]) -> Path:
@@ -55,7 +70,7 @@ def choice(best: int | None = 0, query: str = QUERY, samples: tuple[str, ...] = 
 
 def brought(path: Path, out: Path, **settings: Any) -> Path:
     """The folder of the stage `labels`."""
-    bring.run(LabelFile("own", "path", str(path), **settings), out)
+    human_labels_stages.run(LabelFile("own", "path", str(path), **settings), out)
     return out
 
 
@@ -80,7 +95,7 @@ def test_texts_become_comparisons_of_the_models_tokens(tmp_path, queries, model)
     folder = tmp_path / "mine"
     jsonl(folder / "a.jsonl", rows)
     jsonl(folder / "b.jsonl", [{"query": QUERY, "samples": ["good"], "scores": [1.0]}])
-    found = human.run(stage(), brought(folder, tmp_path / "l"), queries, model, tmp_path / "out")
+    found = human_comparisons_stages.run(stage(), brought(folder, tmp_path / "l"), queries, model, tmp_path / "out")
     train, heldout = (comparisons.read(tmp_path / "out" / f"{name}.parquet") for name in ("train", "heldout"))
     # the last six tokens of the query; samples through their end token, and room for the task's eight
     assert train[0].query == [WORDS.index(word) for word in ["film", ".", "we", "saw", "it", "."]]
@@ -98,16 +113,16 @@ def test_texts_become_comparisons_of_the_models_tokens(tmp_path, queries, model)
     calibration = synthetic.load_calibration(tmp_path / "out")
     assert (calibration.name, calibration.scorer, calibration.judge) == ("people", "classifier", "judge")
     assert calibration.judge_agreement == pytest.approx(0.42)
-    assert json.loads((tmp_path / "out" / "people.json").read_text()) == found
+    assert json.loads((tmp_path / "out" / "human.json").read_text()) == found
 
 
 def test_a_reward_model_trains_on_them_as_on_others(tmp_path, queries, model):  # noqa: F811
     labels = brought(jsonl(tmp_path / "a.jsonl", [choice(i % 2) for i in range(10)]), tmp_path / "l")
-    human.run(stage(), labels, queries, model, tmp_path / "out")
+    human_comparisons_stages.run(stage(), labels, queries, model, tmp_path / "out")
     paths = {"queries": queries, "model": model, "comparisons": tmp_path / "out", "out": tmp_path / "reward"}
 
     def trained(number: int) -> dict[str, float]:
-        cfg = config.RewardStage(task(), config.Initial("5k", number), False, reward_settings(), RUNTIME, 1)
+        cfg = RewardStage(task(), method.Initial("5k", number), False, reward_settings(), RUNTIME, 1)
         return reward_pipeline.run(cfg, argparse.Namespace(**paths), tracking.Silent())[0]
 
     assert trained(8)["num_train"] == 8
@@ -117,7 +132,7 @@ def test_a_reward_model_trains_on_them_as_on_others(tmp_path, queries, model):  
 
 def test_token_ids_become_text_for_a_model_with_another_tokenizer(tmp_path, queries, model, vocabulary):  # noqa: F811
     path = jsonl(tmp_path / "sentiment" / "offline_5k.json", [released(i % 2) for i in range(6)])
-    found = human.run(stage(), brought(path, tmp_path / "l"), queries, model, tmp_path / "out")
+    found = human_comparisons_stages.run(stage(), brought(path, tmp_path / "l"), queries, model, tmp_path / "out")
     first = comparisons.read(tmp_path / "out" / "train.parquet")[0]
     assert first.query == [6, 7, 8, END, PAD, PAD]
     assert first.samples == [[1, 4, END, *[PAD] * 5], [2, *[PAD] * 7]]
@@ -133,7 +148,7 @@ def test_token_ids_stay_what_they_are_for_gpt2(tmp_path, vocabulary):
     layout = Layout(50257, ord("."), 4)
     counts: Counter[str] = Counter()
     long = task(query_length=24, response_length=24)
-    (got,) = human.read(labels, long, Reference(None, None, None, layout), folder, counts)
+    (got,) = read(labels, long, Reference(None, None, None, layout), folder, counts)
     assert GPT2_PAD not in got.query
     assert (got.query, got.samples) == ([*map(ord, "we saw it .")], [[*map(ord, "good film .")], [*map(ord, "bad")]])
     assert counts["retokenised"] == 0
@@ -142,7 +157,7 @@ def test_token_ids_stay_what_they_are_for_gpt2(tmp_path, vocabulary):
 def test_the_files_own_splits_are_held_out(tmp_path, queries, model):  # noqa: F811
     rows = [choice(0, split=split) for split in ("valid1", "train", "test", "train", "valid2")]
     labels = brought(jsonl(tmp_path / "a.jsonl", rows), tmp_path / "l")
-    found = human.run(stage(), labels, queries, model, tmp_path / "out")
+    found = human_comparisons_stages.run(stage(), labels, queries, model, tmp_path / "out")
     assert (found["train"], found["heldout"]) == (2, 2)  # at most comparisons.heldout
 
 
@@ -151,13 +166,13 @@ def test_two_people_agree_by_hand(tmp_path, queries, model):  # noqa: F811
     who = [("ann", 0), ("bob", 0), ("cyd", 0), ("cyd", 1)]
     rows = [choice(best, labeller=name) for name, best in who] + [choice(0, "it ."), choice(0, "we saw .")]
     labels = brought(jsonl(tmp_path / "a.jsonl", rows), tmp_path / "l")
-    found = human.run(stage(), labels, queries, model, tmp_path / "out")
+    found = human_comparisons_stages.run(stage(), labels, queries, model, tmp_path / "out")
     assert (found["questions_asked_again"], found["labellers_agree"]) == (1, 0.3333)
 
 
 def test_a_summary_keeps_the_beginning_of_its_source(tmp_path, queries, model):  # noqa: F811
     labels = brought(jsonl(tmp_path / "a.jsonl", [choice()] * 4), tmp_path / "l")
-    human.run(stage(suffix="the"), labels, queries, model, tmp_path / "out")
+    human_comparisons_stages.run(stage(suffix="the"), labels, queries, model, tmp_path / "out")
     words = [WORDS[i] for i in comparisons.read(tmp_path / "out" / "train.parquet")[0].query]
     assert " ".join(words) == "we saw the film . we"
 
@@ -181,15 +196,15 @@ def test_a_summary_keeps_the_beginning_of_its_source(tmp_path, queries, model): 
 def test_labels_that_no_cell_can_train_on_are_refused(tmp_path, queries, model, rows, settings, message):  # noqa: F811
     labels = brought(jsonl(tmp_path / "a.jsonl", rows), tmp_path / "l")
     with pytest.raises(PreflabError, match=message):
-        human.run(stage(**settings), labels, queries, model, tmp_path / "out")
+        human_comparisons_stages.run(stage(**settings), labels, queries, model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_task_of_ones_own_takes_any_labels():
     label = ingested.Label("q", ["a", "b"], 0, None, "", "tldr", "", "", "", 1, None, None)
-    assert human.left_out(label, "haiku") == ""
-    assert human.left_out(label, "tldr") == ""
-    assert human.left_out(label, "sentiment") == "other_tasks"
+    assert left_out(label, "haiku") == ""
+    assert left_out(label, "tldr") == ""
+    assert left_out(label, "sentiment") == "other_tasks"
 
 
 def test_files_that_are_not_what_they_should_be_are_refused(tmp_path):
@@ -200,7 +215,7 @@ def test_files_that_are_not_what_they_should_be_are_refused(tmp_path):
     with pytest.raises(PreflabError, match=r"found sha256 [0-9a-f]{64}, expected 00 \(labeller\.labels\.sha256\)"):
         brought(path, tmp_path / "l", sha256="00")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    found = bring.run(LabelFile("own", "path", str(path), sha256=digest, max_bad=1), tmp_path / "l")
+    found = human_labels_stages.run(LabelFile("own", "path", str(path), sha256=digest, max_bad=1), tmp_path / "l")
     assert (found["summary"]["rows"], found["rejected"]) == (1, 1)
     assert found["rejected_rows"] == [{"file": "a.jsonl", "row": 2, "reason": "best is 7, expected 0 to 1"}]
 
@@ -210,13 +225,13 @@ def test_a_file_of_the_hub_is_continued_and_says_its_commit(tmp_path, hub, vocab
     hub.repositories[("dataset", "org/labels")] = {"sentiment/offline_5k.json": content}
     hub.cut, hub.cuts = 3000, 2
     file = LabelFile("paper", "hub", "org/labels", "sentiment/offline_5k.json")
-    found = bring.run(file, tmp_path / "l")
+    found = human_labels_stages.run(file, tmp_path / "l")
     assert len(hub.starts("offline_5k.json")) > 2
     assert (found["commit"], found["summary"]["rows"]) == (hub_server.COMMIT, 60)
     label = next(ingested.read_ingested(tmp_path / "l" / "labels.parquet"))
     assert (label.task, label.file) == ("sentiment", "offline_5k.json")  # told by the folder
     with pytest.raises(PreflabError, match=r"labeller\.labels\.path=org/none: .*or name a file of yours: labeller=hum"):
-        bring.run(LabelFile("paper", "hub", "org/none", "a.json"), tmp_path / "l")
+        human_labels_stages.run(LabelFile("paper", "hub", "org/none", "a.json"), tmp_path / "l")
 
 
 def cell(root: Path, *lines: str) -> Any:
@@ -226,7 +241,7 @@ def cell(root: Path, *lines: str) -> Any:
 
 def test_a_cell_reads_labels_in_place_of_making_them(tmp_path, monkeypatch):
     path = jsonl(tmp_path / "mine.jsonl", [choice()])
-    settings = cell(tmp_path, "labeller=human", f"labeller.labels.path={path}")
+    settings = cell(tmp_path, "labeller=human", f"labeller.human_labels.path={path}")
     needed = kinds.order(settings)
     assert "comparisons" not in needed
     assert needed.index("labels") < needed.index("human") < needed.index("reward")
@@ -246,8 +261,8 @@ def test_every_released_file_is_a_choice():
     with composer(workspace.PROJECT / "conf") as compose:
         for name in ("sentiment", "descriptiveness", "cnndm", "cnndm_online", "tldr", "tldr_online"):
             settings = compose([f"labeller=human_{name}", f"task={name.removesuffix('_online')}"])
-            parsed = config.parse("labels", kinds.owned(settings)["labels"], "conf").labels
-            config.parse("human", kinds.owned(settings)["human"], "conf")
+            parsed = parse("labels", kinds.owned(settings)["labels"], "conf").labels
+            parse("human", kinds.owned(settings)["human"], "conf")
             assert (parsed.source, parsed.path) == ("hub", "vwxyzjn/lm-human-preferences")
             files[name] = parsed.file
     assert files["sentiment"] == "sentiment/offline_5k.json"
@@ -259,10 +274,10 @@ def test_every_released_file_is_a_choice():
     ("lines", "message"),
     [
         (["labeller=human"], r"labeller\.labels\.path is not set: name your file or folder"),
-        (["labeller=human", "labeller.labels.path=none.json"], r"path=none\.json: no such file or folder \(a relative"),
-        (["labeller=human_tldr", "labeller.labels.source=web"], r"labels\.source=web: .*choices: hub, path"),
-        (["labeller=human_tldr", "labeller.labels.format=trll"], r"labels\.format=trll: did you mean 'trl'"),
-        (["labeller=human_tldr", "labeller.labels.max_bad=1.5"], r"max_bad=1\.5: must be a whole number, or a share"),
+        (["labeller=human", "labeller.human_labels.path=none.json"], r"path=none\.json: no such file or folder \(a relative"),
+        (["labeller=human_tldr", "labeller.human_labels.source=web"], r"labels\.source=web: .*choices: hub, path"),
+        (["labeller=human_tldr", "labeller.human_labels.format=trll"], r"labels\.format=trll: did you mean 'trl'"),
+        (["labeller=human_tldr", "labeller.human_labels.max_bad=1.5"], r"max_bad=1\.5: must be a whole number, or a share"),
         (["labeller=human_tldr", "collection=online"], r"collection=online: the labels are of people, and nobody ans"),
     ],
 )
@@ -271,7 +286,7 @@ def test_what_cannot_be_trained_on_is_refused_before_anything_runs(tmp_path, lin
     (root / "conf").parent.mkdir()
     (root / "conf").symlink_to(workspace.PROJECT / "conf")
     with composer(root / "conf") as compose, pytest.raises(PreflabError, match=message):
-        grid.expand("x", [grid.Point(lines, {})], compose)
+        expand("x", [Point(lines, {})], compose)
 
 
 TEXTS = "It was a film of {} . I saw it .", ("It is good .", "It is bad .", "A film", "No")
@@ -285,14 +300,14 @@ def small(path: Path) -> dict[str, Any]:
     """Two cells of budgets that mean nothing."""
     found: dict[str, Any] = yaml.safe_load((workspace.PROJECT / "conf" / "grid" / "tasks.yaml").read_text())
     found["base"] += ["evaluation.contexts=4", "comparisons.heldout=8", "comparisons.num=8", "labeller=human"]
-    return found | {"product": {"task": ["sentiment"]}, "base": [*found["base"], f"labeller.labels.path='{path}'"]}
+    return found | {"product": {"task": ["sentiment"]}, "base": [*found["base"], f"labeller.human_labels.path='{path}'"]}
 
 
 def built_by_commands(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Every stage of the grid by its command in dvc.yaml, in turn; returns the grid."""
-    built = cells.build(root, "quick")
-    cells.write_params(root, built)
-    stages = dvc_state.stages(yaml.safe_load((root / "dvc.yaml").read_text()), cells.as_data(built))
+    built = build(root, "quick")
+    instances_yaml.write_params(root, built)
+    stages = dvc_state.stages(yaml.safe_load((root / "dvc.yaml").read_text()), instances_yaml.as_data(built))
     for instance in built.instances.values():
         words = shlex.split(stages[instance.stage].cmd)
         words = words[: words.index("--run")]  # nothing is recorded
@@ -313,15 +328,17 @@ def test_a_grid_is_built_on_labels_of_people(tmp_path, monkeypatch, vocabulary, 
     built = built_by_commands(root, monkeypatch)
     assert [row["method"] for row in built.cells.values()] == ["zero-shot", "rl"]
     assert {row["synthetic"] for row in built.cells.values()} == {False}
-    finished = load.from_files(cells.report_params(built))
+    finished = from_files(instances_yaml.report_params(built))
     assert "Labels from people, synthetic judge" in captions.caption_mark(finished)
-    facts = dict(made.facts(finished))
+    facts = dict(provenance.facts(finished))
     said = "sentiment: 8 to train on and 8 held out, of 24"
     if schema == "released":
         said += "; 24 tokenised again from their text, as tiny has another tokenizer than the labels"
     assert facts["Labels of people"].startswith(said)
     assert facts["Labels are from"] == "people (people)"
-    assert ("labels", "own") in {(name, instance) for name, instance, _ in made.lineage(finished.cells[-1], finished)}
+    assert ("labels", "own") in {
+        (name, instance) for name, instance, _ in provenance.lineage(finished.cells[-1], finished)
+    }
 
 
 @pytest.mark.slow
@@ -329,10 +346,10 @@ def test_dvc_notices_another_file_of_labels(tmp_path):
     path = jsonl(tmp_path / "mine.jsonl", [choice()])
     root = workspace.make(tmp_path / "w", small(path))
     workspace.run(root, "dvc", "repro")
-    graph = cells.build(root, "quick").graph()
-    assert plan.plan(root, graph) == {}
+    graph = build(root, "quick").graph()
+    assert plan(root, graph) == {}
     jsonl(path, [choice(1)])
-    verdicts = plan.plan(root, graph)
+    verdicts = plan(root, graph)
     assert verdicts["labels@own"].reasons == [f"input changed: {path}"]
     assert json.loads(workspace.run(root, "dvc", "status", "--json").stdout).keys() - {"report"} == {"labels@own"}
     workspace.run(root, "dvc", "repro")
@@ -340,32 +357,32 @@ def test_dvc_notices_another_file_of_labels(tmp_path):
     assert found["labels own"] == 2
     assert sum(count for name, count in found.items() if name.startswith("human ")) == 1  # the stub wrote the same
     path.unlink()
-    assert plan.plan(root, graph)["labels@own"].reasons == [f"input deleted: {path}"]
+    assert plan(root, graph)["labels@own"].reasons == [f"input deleted: {path}"]
 
 
 def test_a_run_says_whether_it_reads_labels_of_people(tmp_path):
     assert tracking._reads_people("human", {})
     assert not tracking._reads_people("reward", {"comparisons": tmp_path})
-    (tmp_path / "people.json").touch()
+    (tmp_path / "human.json").touch()
     assert tracking._reads_people("reward", {"comparisons": tmp_path})
 
 
 def test_the_report_says_that_people_labelled_and_what_became_of_their_labels(tmp_path):
-    about = make_grid(tmp_path, ["sentiment-5k-offline-1", "sentiment-mock-1"])
+    about = make_grid(tmp_path, ["sentiment-5k-offline-1", "sentiment-direct-1"])
     found = {"labels": 6260, "train": 4992, "heldout": 1024, "retokenised": 6260, "left_out_ties": 3}
     found |= {"left_out_other_tasks": 1, "queries_cut": 20, "responses_cut": 0, "agreement": 0.38, "judge_tau": 1.5}
     (tmp_path / "reports/comparisons/sentiment-tiny.json").write_text(json.dumps(found))
     for name in ("sentiment-zero-shot", "sentiment-5k-offline-1"):
         about["cells"][name] |= {"labeller": "people", "agreement": None, "synthetic": False}
-    mixed = load.from_files(about, tmp_path)
+    mixed = from_files(about, tmp_path)
     assert captions.caption_mark(mixed).startswith("Labels from people and SYNTHETIC ones, synthetic judge; grid tiny")
     assert captions.labellers(mixed) == "classifier, two of it agree on 42 %; people"
-    facts = dict(made.facts(mixed))
+    facts = dict(provenance.facts(mixed))
     assert facts["Labels of people"] == (
         "sentiment: 4,992 to train on and 1,024 held out, of 6,260; left out: 1 other tasks, 3 ties; 6,260 tokenised "
         "again from their text, as tiny has another tokenizer than the labels; cut to the task: 20 queries, 0 responses"
     )
     assert facts["Labeller and judge"] == "two labellers agree on 38 %, judge's τ 1.5"
-    about["cells"].pop("sentiment-mock-1")
-    alone = load.from_files(about, tmp_path)
+    about["cells"].pop("sentiment-direct-1")
+    alone = from_files(about, tmp_path)
     assert captions.caption_mark(alone).startswith("Labels from people, synthetic judge; grid tiny")

@@ -8,7 +8,7 @@ import pytest
 import workspace
 import yaml
 
-from preflab import code
+from preflab.grid import code
 
 PIPELINES = sorted(path.stem for path in (workspace.PROJECT / "pipelines").glob("[!_]*.py"))
 HEAVY = ["torch", "transformers", "mlflow", "pandas", "sklearn", "matplotlib"]
@@ -89,18 +89,20 @@ def test_the_code_of_a_stage_is_what_it_imports() -> None:
 def test_imports_inside_functions_and_of_packages_count(tmp_path: Path) -> None:
     texts = {
         "pipelines/a.py": "from preflab import one\n",
-        "src/preflab/one.py": "def f():\n    from preflab.two import three\n    import preflab.config\n",
+        "src/preflab/one.py": "def f():\n    from preflab.two import three\n    import preflab.settings.load\n",
         "src/preflab/two/__init__.py": "",
         "src/preflab/two/three.py": "from preflab import corpora, missing\n",
         "src/preflab/two/unused.py": "",
-        "src/preflab/corpora/__init__.py": "",
+        "src/preflab/corpora.py": "",
         "src/preflab/corpora/by_name.py": "import preflab.four",
         "src/preflab/four.py": "import json",
-        "src/preflab/config.py": "",
+        "src/preflab/settings/load.py": "",
     }
     for path, text in texts.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     found = code.digests(tmp_path, "a")
-    assert list(found) == sorted(set(texts) - {"pipelines/a.py", "src/preflab/two/unused.py", "src/preflab/config.py"})
+    assert list(found) == sorted(
+        set(texts) - {"pipelines/a.py", "src/preflab/two/unused.py", "src/preflab/settings/load.py"}
+    )
     assert found["src/preflab/two/__init__.py"] == "d41d8cd98f00b204e9800998ecf8427e"  # md5 of nothing

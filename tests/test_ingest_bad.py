@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from label_files import CONTAINERS, FLAT, FORMATS, Answer, json_array, json_lines
 from test_bad_input import command, error_of
 
-from preflab.comparisons import ingest_text, ingested, readers
-from preflab.comparisons.ingest import Report, ingest
-from preflab.comparisons.readers import Row
-from preflab.comparisons.records import LIMIT
 from preflab.errors import PreflabError
+from preflab.human_labels import ingest_text, ingested, readers
+from preflab.human_labels.ingest import Report, ingest
+from preflab.human_labels.readers import Row
+from preflab.human_labels.records import LIMIT
 
 GOOD = [
     Answer("Why?", ("ab", "cd"), 0, "ann"),

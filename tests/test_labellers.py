@@ -14,11 +14,20 @@ from test_stages import WORDS, corpus, model, prepare_settings, reviews  # noqa:
 from tiny_model import END, PAD, reward_settings, task
 
 from pipelines import reward as reward_pipeline
-from preflab import classifier, code, config, kinds, labellers, prepare, reference, reward, scoring
-from preflab.comparisons import agreement, build, synthetic
-from preflab.compose import composer
+from preflab import labellers
+from preflab.comparisons import agreement, synthetic
 from preflab.errors import PreflabError
 from preflab.evaluate import metrics
+from preflab.grid import code, kinds
+from preflab.grid.compose import composer
+from preflab.labellers.classifiers import linear
+from preflab.sampling import reference
+from preflab.settings import data, method, stages
+from preflab.settings.load import parse
+from preflab.stages import comparisons as comparisons_stages
+from preflab.stages import prepare as prepare_stages
+from preflab.training import reward as reward_training
+from preflab.training import scoring
 
 LINES = [
     f"labeller={name}"
@@ -26,7 +35,7 @@ LINES = [
         *("classifier", "concreteness", "exact", "flip", "pool", "summary", "summary_nocopy", "transformer", "vader"),
     )
 ]
-RUNTIME = config.Runtime(1, "fp32")
+RUNTIME = method.Runtime(1, "fp32")
 FILMS = """
 import numpy as np
 
@@ -76,13 +85,13 @@ def function(tmp_path, monkeypatch):
 def queries(tmp_path_factory, model):  # noqa: F811
     """A folder of the stage prepare, with its two classifiers."""
     folder = tmp_path_factory.mktemp("prepared")
-    prepare.run(prepare_settings(), corpus(folder / "corpus", reviews(300)), model, folder / "queries")
+    prepare_stages.run(prepare_settings(), corpus(folder / "corpus", reviews(300)), model, folder / "queries")
     return folder / "queries"
 
 
-def settings(scorer: str, agreement: float | None) -> config.ComparisonsStage:
-    labeller = config.Labeller("shown", scorer, "judge", agreement)
-    return config.ComparisonsStage(task(), labeller, config.Comparisons(24, 64, 64, 200, 1), RUNTIME)
+def settings(scorer: str, agreement: float | None) -> stages.ComparisonsStage:
+    labeller = data.Labeller("shown", scorer, "judge", agreement)
+    return stages.ComparisonsStage(task(), labeller, data.Comparisons(24, 64, 64, 200, 1), RUNTIME)
 
 
 def test_names_are_the_modules():
@@ -99,7 +108,7 @@ def test_an_unknown_scorer_is_named_with_the_nearest(tmp_path):
         composer(workspace.PROJECT / "conf") as compose,
         pytest.raises(PreflabError, match=r"labeller\.scorer=clasifier: .*did you mean 'classifier'"),
     ):
-        config.parse("comparisons", stage_of(compose(["labeller.scorer=clasifier"])), "conf")
+        parse("comparisons", stage_of(compose(["labeller.scorer=clasifier"])), "conf")
 
 
 def stage_of(composed: dict[str, object]) -> dict[str, object]:
@@ -113,7 +122,7 @@ def test_labellers_of_conf():
             line: tuple(stage_of(compose([line]))["labeller"].values()) for line in (*LINES, "labeller.scorer=vader")
         }
         for line in LINES:
-            config.parse("comparisons", stage_of(compose([line])), "conf")  # and every check passes
+            parse("comparisons", stage_of(compose([line])), "conf")  # and every check passes
         pool = found.pop("labeller=pool")
     made = [path.stem for path in (workspace.PROJECT / "conf/labeller").glob("[!h]*.yaml")]  # human*: test_human.py
     assert {f"labeller={name}" for name in made} == set(LINES)
@@ -153,14 +162,14 @@ def test_wrong_noise_is_named(changes, problem):
         stage = stage_of(compose([]))
     stage["labeller"] = stage["labeller"] | changes
     with pytest.raises(PreflabError, match=problem):
-        config.parse("comparisons", stage, "conf")
+        parse("comparisons", stage, "conf")
 
 
 def test_classifier_is_the_one_that_prepare_trained_for_the_labeller(queries):
     texts = ["we saw the good film .", "it the bad plot ."]
-    expected = classifier.load(queries / "classifiers", "labeller").score(texts)
+    expected = linear.load(queries / "classifiers", "labeller").score(texts)
     assert labellers.load("classifier", queries).score(["", "bad"], texts).tolist() == expected.tolist()
-    assert expected.tolist() != classifier.load(queries / "classifiers", "judge").score(texts).tolist()
+    assert expected.tolist() != linear.load(queries / "classifiers", "judge").score(texts).tolist()
 
 
 def test_vader_by_hand(tmp_path):
@@ -174,7 +183,7 @@ def test_vader_by_hand(tmp_path):
 def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries, model, another):  # noqa: F811
     """Noise-free, so that every choice can be checked."""
     out = tmp_path / "comparisons"
-    build.run(settings(another, None), queries, model, out)
+    comparisons_stages.run(settings(another, None), queries, model, out)
     rows = pq.read_table(out / "train.parquet").to_pylist()
     scores = np.array([[films(text_of(sample)) for sample in row["samples"]] for row in rows])
     assert all(row[r["best"]] == row.max() for row, r in zip(scores, rows, strict=True))
@@ -195,7 +204,7 @@ def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries
     mean, std = calibration.mean, calibration.std
     assert true.tolist() == pytest.approx([(3 - mean) / std, (-3 - mean) / std])
 
-    cfg = config.RewardStage(task(), config.Initial("mock", 0), True, reward_settings(), RUNTIME, 1)
+    cfg = stages.RewardStage(task(), method.Initial("mock", 0), True, reward_settings(), RUNTIME, 1)
     paths = {"queries": queries, "model": model, "comparisons": out, "out": tmp_path / "reward"}
     found, _ = reward_pipeline.run(cfg, argparse.Namespace(**paths), None)  # records no curve: nothing is trained
     assert json.loads((tmp_path / "reward" / "reward.json").read_text())["scorer"] == another
@@ -206,7 +215,9 @@ def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries
     def by_hand(_queries: torch.Tensor, responses: torch.Tensor) -> torch.Tensor:
         return torch.tensor([films(text_of(tokens)) for tokens in responses.tolist()])
 
-    raw = reward.reference_scores(by_hand, ref.lm, ref.queries, task(), cfg.reward, ref.layout, cfg.seed, "known")
+    raw = reward_training.reference_scores(
+        by_hand, ref.lm, ref.queries, task(), cfg.reward, ref.layout, cfg.seed, "known"
+    )
     assert (found["gain"], found["bias"]) == pytest.approx(
         (1 / raw.std(correction=0).item(), -(raw.mean() / raw.std(correction=0)).item())
     )
@@ -217,7 +228,7 @@ def text_of(sample: list[int]) -> str:
 
 
 def test_vader_labels_are_as_noisy_as_asked_although_many_scores_tie(tmp_path, queries, model):  # noqa: F811
-    found = build.run(settings("vader", 0.3), queries, model, tmp_path)
+    found = comparisons_stages.run(settings("vader", 0.3), queries, model, tmp_path)
     calibration = synthetic.load_calibration(tmp_path)
     samples = pq.read_table(tmp_path / "heldout.parquet")["samples"].to_pylist()
     scores = metrics.vader([text_of(s) for row in samples for s in row]).reshape(-1, 4)
@@ -227,13 +238,13 @@ def test_vader_labels_are_as_noisy_as_asked_although_many_scores_tie(tmp_path, q
     assert (p**2).sum(1).mean() == pytest.approx(0.3)
     assert found["agreement"] == 0.3
     with pytest.raises(PreflabError, match=r"labeller\.agreement=0\.99: out of reach; .* another labeller\.scorer"):
-        build.run(settings("vader", 0.99), queries, model, tmp_path)
+        comparisons_stages.run(settings("vader", 0.99), queries, model, tmp_path)
 
 
 def test_a_labeller_without_an_opinion_is_an_error(tmp_path, queries, model, function):  # noqa: F811
     scorer = function("def score(queries, responses):\n    return [0.1] * len(queries)")  # their std is not 0 but 1e-17
     with pytest.raises(PreflabError, match=rf"labeller\.scorer={scorer}: all 256 scores of reference samples are 0\.1"):
-        build.run(settings(scorer, None), queries, model, tmp_path / "out")
+        comparisons_stages.run(settings(scorer, None), queries, model, tmp_path / "out")
     with pytest.raises(PreflabError, match=r"labeller\.scorer=odd: 12 of 12 .* not finite"):
         synthetic.check(np.full((3, 4), np.nan), "odd")
 
@@ -259,7 +270,7 @@ def test_a_function_by_dotted_path_labels_by_query_and_response(tmp_path, querie
     got = labellers.load(scorer, queries).score(["a b", "c"], ["b a a x", "b"])
     assert got.tolist() == [3.0, 0.0]
     assert got.dtype == np.float64
-    build.run(settings(scorer, None), queries, model, tmp_path / "out")
+    comparisons_stages.run(settings(scorer, None), queries, model, tmp_path / "out")
     rows = pq.read_table(tmp_path / "out" / "train.parquet").to_pylist()
     for row in rows:
         asked = text_of(row["query"]).split()
@@ -291,7 +302,7 @@ def test_a_function_that_cannot_be_loaded_is_an_error_of_the_settings(function, 
     with composer(workspace.PROJECT / "conf") as compose:
         stage = stage_of(compose([f"labeller.scorer='{scorer}'"]))
     with pytest.raises(PreflabError, match=rf"conf: labeller\.scorer={scorer}: .*{problem}"):
-        config.parse("comparisons", stage, "conf")
+        parse("comparisons", stage, "conf")
     with pytest.raises(PreflabError, match=problem):
         labellers.load(scorer, tmp_path)
 
@@ -334,9 +345,9 @@ def test_what_lies_beside_preflab_belongs_to_the_stages_that_load_a_labeller(tmp
     texts = {
         "pipelines/a.py": "from preflab import labellers\n",
         "pipelines/b.py": "from preflab import one\n",
-        "src/preflab/labellers/__init__.py": "",
+        "src/preflab/labellers.py": "",
         "src/preflab/one.py": "",
-        "src/preflab/config.py": "",
+        "src/preflab/settings/load.py": "",
         "src/hydra_plugins/launcher.py": "",
         "src/preflab.egg-info/x.txt": "",
         "src/mine.py": "",
@@ -346,7 +357,7 @@ def test_what_lies_beside_preflab_belongs_to_the_stages_that_load_a_labeller(tmp
     for path, text in texts.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    ours = ["src/preflab/labellers/__init__.py", "src/preflab/one.py"]
+    ours = ["src/preflab/labellers.py", "src/preflab/one.py"]
     found = code.digests(tmp_path, "a")
     assert list(found) == sorted(["src/mine.py", "src/pack/__init__.py", "src/pack/config.py", *ours])
     assert list(code.digests(tmp_path, "b")) == ["src/preflab/one.py"]

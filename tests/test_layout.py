@@ -8,8 +8,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from preflab import layout, models, ppo, rollout
-from preflab.comparisons import sample
+from preflab.models import causal_lm
+from preflab.sampling import passing, prompt, rollout
+from preflab.training import ppo
 
 AROUND = LAYOUT._replace(prefix=(8, 9), suffix=(4,))
 
@@ -32,15 +33,15 @@ def test_without_an_end_token_responses_stay_whole_and_all_have_ended():
 def test_texts_of_a_task_become_tokens_of_the_model():
     tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token=WORDS[0]))
     tokenizer.pre_tokenizer = WhitespaceSplit()
-    shape = layout.of(task(prefix=f"{WORDS[2]} {WORDS[3]}", suffix=WORDS[4]), tokenizer, PAD)
+    shape = prompt.of(task(prefix=f"{WORDS[2]} {WORDS[3]}", suffix=WORDS[4]), tokenizer, PAD)
     assert (shape.prefix, shape.suffix) == ((2, 3), (4,))
     assert shape.end_id == WORDS.index(".")
-    assert layout.of(task(truncate_token=None), tokenizer, PAD).end_id is None
+    assert prompt.of(task(truncate_token=None), tokenizer, PAD).end_id is None
 
 
 def test_the_policy_reads_the_prefix_and_the_reward_does_not():
-    lm, queries = gpt2(), models.left_pad(torch.tensor([c.query for c in comparisons(4)]), PAD)
-    policy = models.Policy(lm)
+    lm, queries = gpt2(), causal_lm.left_pad(torch.tensor([c.query for c in comparisons(4)]), PAD)
+    policy = causal_lm.Policy(lm)
     numbers = rollout.random_numbers(4, 8, queries.device, 1)
     ro = rollout.sample(lm, AROUND.inputs(queries), numbers, 0.7, PAD, policy.value_head)
     seen = []
@@ -56,12 +57,12 @@ def test_the_policy_reads_the_prefix_and_the_reward_does_not():
 
 
 def test_responses_for_labels_are_drawn_behind_prefix_and_suffix():
-    lm, queries = gpt2(), models.left_pad(torch.tensor([c.query for c in comparisons(3)]), PAD)
+    lm, queries = gpt2(), causal_lm.left_pad(torch.tensor([c.query for c in comparisons(3)]), PAD)
     free = AROUND._replace(end_id=None)
-    found = sample.passing(lm, queries, 2, task(), free, 6, 1, ("test",)).responses
-    wrapped = sample.passing(
+    found = passing.passing(lm, queries, 2, task(), free, 6, 1, ("test",)).responses
+    wrapped = passing.passing(
         lm, free.inputs(queries), 2, task(), LAYOUT._replace(end_id=None), 6, 1, ("test",)
     ).responses
     assert torch.equal(found, wrapped)
-    bare = sample.passing(lm, queries, 2, task(), LAYOUT._replace(end_id=None), 6, 1, ("test",)).responses
+    bare = passing.passing(lm, queries, 2, task(), LAYOUT._replace(end_id=None), 6, 1, ("test",)).responses
     assert not torch.equal(found, bare)

@@ -1,12 +1,13 @@
-"""PPO learns: a known reward rises and KL stays near its target; with the reward's sign flipped it falls."""
+"""PPO learns: a true score rises and KL stays near its target; with the reward's sign flipped it falls."""
 
 import pytest
 import torch
 from tiny_model import LAYOUT, VOCABULARY, gpt2, policy_stage
 
-from preflab import models, ppo
-from preflab.config import AdaptiveKL
 from preflab.errors import PreflabError
+from preflab.models import causal_lm
+from preflab.settings.method import AdaptiveKL
+from preflab.training import ppo
 
 FAVOURITE = 7
 
@@ -24,7 +25,7 @@ def train(
     }  # fmt: skip
     stage = policy_stage(seed, **(settings | changes))
     queries = torch.randint(VOCABULARY, (32, 6), generator=torch.Generator().manual_seed(0))
-    policy = models.Policy(gpt2(width=32))
+    policy = causal_lm.Policy(gpt2(width=32))
     policy.lm.load_state_dict(lm.state_dict())
 
     def share(queries, responses):
@@ -32,7 +33,7 @@ def train(
 
     parts = {
         "reward": lambda: share,
-        "true_reward": share,
+        "true_score": share,
         "before_update": lambda _update, _policy: {},
         "log": lambda _row, _update: None,
         "save_state": lambda: ({}, {}),
@@ -48,7 +49,7 @@ def both(tmp_path_factory):
 
 def favourite_share(result: ppo.Result, sign: float, rows: slice) -> float:
     """The share of the favourite token, whatever the sign of the reward was."""
-    scores = [sign * row["true_reward"] for row in result.curve[rows]]
+    scores = [sign * row["true_score"] for row in result.curve[rows]]
     return sum(scores) / len(scores)
 
 
@@ -71,7 +72,7 @@ def test_kl_starts_at_zero_and_stays_near_its_target(both):
 
 def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, monkeypatch):
     whole = train(1.0, tmp_path / "whole", updates=6)
-    monkeypatch.setattr("preflab.checkpoint.Every.due", lambda _self: True)
+    monkeypatch.setattr("preflab.machine.checkpoint.Every.due", lambda _self: True)
 
     def stop(row, update):
         if update == 4:
@@ -85,7 +86,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr("preflab.checkpoint.Every.due", lambda _self: True)
+    monkeypatch.setattr("preflab.machine.checkpoint.Every.due", lambda _self: True)
     calls = iter(range(100))
 
     def broken(queries, responses):

@@ -5,13 +5,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from preflab import baselines, kinds
 from preflab.errors import PreflabError
-from preflab.report import listed, tables
+from preflab.evaluate import baselines
+from preflab.grid import kinds
+from preflab.report.tables import listed
+from preflab.report.tables.order import all_tables
 
 
 def test_the_list_of_the_project() -> None:
-    assert listed.functions(Path(__file__).parents[1] / "conf" / "report.yaml") == [tables.all_tables]
+    assert listed.functions(Path(__file__).parents[1] / "conf" / "report.yaml") == [all_tables]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,6 @@ def test_baselines_are_methods_whose_responses_are_texts(monkeypatch: pytest.Mon
     assert baselines.respond("reference", ["A."], ["B."]) == ["B."]
     with pytest.raises(PreflabError, match=r"method\.name=lead-4: no such baseline; did you mean 'lead-3'"):
         baselines.respond("lead-4", [], [])
-    monkeypatch.setattr("preflab.baselines.lead_3.respond", lambda *_: ["A."])
+    monkeypatch.setattr("preflab.evaluate.baselines.lead_3.respond", lambda *_: ["A."])
     with pytest.raises(PreflabError, match="gave 1 responses to 2 queries, expected texts"):
         baselines.respond("lead-3", ["A.", "B."], [None, None])

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_model import END, PAD, VOCABULARY, gpt2, llama
 
-from preflab import models, rollout
+from preflab.models import causal_lm
+from preflab.sampling import rollout
 
 LENGTHS = [6, 1, 4, 3]
 
@@ -25,13 +26,13 @@ def padded_queries() -> torch.Tensor:
 def test_padded_batch_equals_single_sequences(build, side):
     lm = build()
     rows = padded_queries()
-    queries = models.left_pad(rows, PAD) if side == "left" else rows
+    queries = causal_lm.left_pad(rows, PAD) if side == "left" else rows
     responses = torch.randint(VOCABULARY, (4, 5), generator=torch.Generator().manual_seed(1))
     tokens = torch.cat([queries, responses], 1)
     with torch.no_grad():
         if side == "left":
-            got = models.response_logprobs(lm, tokens, 5, 0.7, PAD)
-        hidden = models.hidden_states(lm.base_model, tokens, PAD)
+            got = causal_lm.response_logprobs(lm, tokens, 5, 0.7, PAD)
+        hidden = causal_lm.hidden_states(lm.base_model, tokens, PAD)
         for i, length in enumerate(LENGTHS):
             alone = torch.cat([rows[i, :length], responses[i]])[None]
             logits = lm(alone).logits[0] / 0.7
@@ -43,7 +44,7 @@ def test_padded_batch_equals_single_sequences(build, side):
 
 
 def test_inputs_by_hand():
-    got = models.inputs(torch.tensor([[PAD, PAD, 7, 2], [5, PAD, 1, PAD]]), PAD)
+    got = causal_lm.inputs(torch.tensor([[PAD, PAD, 7, 2], [5, PAD, 1, PAD]]), PAD)
     assert got.attention_mask.tolist() == [[0, 0, 1, 1], [1, 0, 1, 0]]
     assert got.position_ids.tolist() == [[0, 0, 0, 1], [0, 0, 1, 1]]
     assert got.input_ids.tolist() == [[0, 0, 7, 2], [5, 0, 1, 0]]
@@ -52,7 +53,7 @@ def test_inputs_by_hand():
 @given(st.lists(st.lists(st.integers(0, PAD), min_size=5, max_size=5), min_size=1, max_size=4))
 def test_padding_sides_keep_the_tokens_in_order(rows):
     tokens = torch.tensor(rows)
-    left, right = models.left_pad(tokens, PAD), models.right_pad(tokens, PAD)
+    left, right = causal_lm.left_pad(tokens, PAD), causal_lm.right_pad(tokens, PAD)
     for row, to_left, to_right in zip(rows, left.tolist(), right.tolist(), strict=True):
         real = [t for t in row if t != PAD]
         pads = [PAD] * (len(row) - len(real))
@@ -69,28 +70,28 @@ def test_truncation_and_penalty_mask_by_hand():
             [1, 2, 4, 5, 6, 7, 8, END],  # the last token
         ]
     )
-    assert models.truncate(responses, END, 4, PAD).tolist() == [
+    assert causal_lm.truncate(responses, END, 4, PAD).tolist() == [
         [END, 1, END, 2, 4, END, PAD, PAD],
         [1, 2, 4, END, 5, 6, 7, 8],
         [1, 2, 4, 5, END, PAD, PAD, PAD],
         [1, 2, 4, 5, 6, 7, 8, END],
     ]
-    assert models.has_end(responses, END, 4).tolist() == [True, False, True, True]
+    assert causal_lm.has_end(responses, END, 4).tolist() == [True, False, True, True]
 
 
 @pytest.mark.parametrize("build", [gpt2, llama])
 def test_sampling_pass_equals_a_full_forward(build):
     lm = build()
     head = torch.nn.Linear(16, 1)
-    queries = models.left_pad(padded_queries(), PAD)
+    queries = causal_lm.left_pad(padded_queries(), PAD)
     numbers, counts = rollout.random_numbers(12, 8, torch.device("cpu"), 3), torch.tensor([3, 1, 2, 6])
     ro = rollout.sample(lm, queries, numbers, 0.7, PAD, head, counts)
     assert ro.tokens.shape == (12, 14)
     assert ro.tokens[:, :6].tolist() == queries.repeat_interleave(counts, 0).tolist()
     assert len({tuple(r) for r in ro.responses[:3].tolist()}) == 3  # three different answers to one query
     with torch.no_grad():
-        full = models.response_logprobs(lm, ro.tokens, 8, 0.7, PAD)
-        values = head(models.hidden_states(lm.base_model, ro.tokens, PAD)[:, 5:-1]).squeeze(-1)
+        full = causal_lm.response_logprobs(lm, ro.tokens, 8, 0.7, PAD)
+        values = head(causal_lm.hidden_states(lm.base_model, ro.tokens, PAD)[:, 5:-1]).squeeze(-1)
     torch.testing.assert_close(ro.logprobs, full, atol=1e-5, rtol=0)
     torch.testing.assert_close(ro.values, values, atol=1e-5, rtol=0)
 
@@ -124,10 +125,10 @@ def test_draw_inverts_the_cumulative_distribution(vocabulary):
 
 def test_dropout_is_off_and_policy_starts_at_the_reference():
     lm = gpt2()  # its config has dropout 0.1
-    policy = models.Policy(gpt2())
-    tokens = torch.cat([models.left_pad(padded_queries(), PAD), torch.ones(4, 5, dtype=torch.long)], 1)
+    policy = causal_lm.Policy(gpt2())
+    tokens = torch.cat([causal_lm.left_pad(padded_queries(), PAD), torch.ones(4, 5, dtype=torch.long)], 1)
     with torch.no_grad():
         logprobs, values = policy.evaluate(tokens, 5, 0.7, PAD)
-        reference = models.response_logprobs(lm, tokens, 5, 0.7, PAD)
+        reference = causal_lm.response_logprobs(lm, tokens, 5, 0.7, PAD)
     assert torch.equal(logprobs, reference)  # KL of identical policies is exactly 0
     assert values.abs().max() == 0  # zero value head

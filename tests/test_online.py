@@ -6,10 +6,11 @@ import torch
 from test_reward import comparisons
 from tiny_model import END, LAYOUT, PAD, VOCABULARY, gpt2, policy_stage, reward_settings
 
-from preflab import models, online, reward
 from preflab.comparisons import synthetic
-from preflab.config import Online
 from preflab.errors import PreflabError
+from preflab.models import causal_lm, reward_model
+from preflab.settings.method import Online
+from preflab.training import online
 
 
 def test_schedule_by_hand():
@@ -44,9 +45,9 @@ def online_settings(**changes: object) -> Online:
 
 def collector(stage, settings: Online) -> online.Collector:
     lm = gpt2().requires_grad_(False)
-    queries = models.left_pad(torch.tensor([c.query for c in comparisons(32)]), PAD)
+    queries = causal_lm.left_pad(torch.tensor([c.query for c in comparisons(32)]), PAD)
     calibration = synthetic.Calibration("test", 0.5, 0.42, 0.5, 0.42, 0.0, 1.0, "classifier", "judge")
-    model = reward.initial(lm, 1)
+    model = reward_model.initial(lm, 1)
     return online.Collector(
         stage, settings, lm, queries, comparisons(settings.num_initial), model,
         lambda _, samples: {"classifier": (samples == 7).sum(2).double().numpy()}, calibration, LAYOUT,
@@ -58,7 +59,7 @@ def test_labels_are_in_before_each_update_and_training_starts_anew_at_each_point
     settings = online_settings(num_train=40, retrainings=3, validation_share=0.25)
     collected = collector(stage, settings)
     first = collected.model
-    policy = models.Policy(gpt2(seed=1))
+    policy = causal_lm.Policy(gpt2(seed=1))
     seen, models_seen = [], []
     for update in range(10):
         row = collected.before_update(update, policy)
@@ -85,11 +86,11 @@ def test_all_reward_models_of_a_run_begin_with_the_head_of_the_stage_reward():
     collected = collector(policy_stage(episodes=160, batch_size=16), settings)
     heads = []
     for update in range(10):
-        collected.before_update(update, models.Policy(gpt2(seed=1)))
+        collected.before_update(update, causal_lm.Policy(gpt2(seed=1)))
         heads.append(collected.model.head.weight)
     assert collected.trained == 3
     assert all(torch.equal(head, heads[0]) for head in heads)
-    other = reward.initial(collected.reference, 2).head.weight
+    other = reward_model.initial(collected.reference, 2).head.weight
     assert not torch.equal(other, heads[0])
 
 
@@ -98,7 +99,7 @@ def test_retrainings_start_where_they_are_told_to(start):
     settings = online_settings(retrain_from=start)
     settings.reward.lr = 0.0
     collected = collector(policy_stage(episodes=160, batch_size=16), settings)
-    policy = models.Policy(gpt2(seed=1))
+    policy = causal_lm.Policy(gpt2(seed=1))
     for update in range(10):
         collected.before_update(update, policy)
     assert collected.trained == 1
@@ -112,13 +113,13 @@ def test_sampling_is_given_up_after_the_rounds_that_were_set(rounds):
     collected = collector(policy_stage(episodes=160, batch_size=16), online_settings(max_rounds=rounds))
     collected.layout = LAYOUT._replace(end_id=VOCABULARY + 5)  # a token that no response has
     with pytest.raises(PreflabError, match=f"after {rounds} rounds .* raise comparisons.max_rounds"):
-        collected.before_update(5, models.Policy(gpt2(seed=1)))
+        collected.before_update(5, causal_lm.Policy(gpt2(seed=1)))
 
 
 def test_a_resumed_run_collects_the_same_labels():
     stage = policy_stage(episodes=160, batch_size=16)
     settings = online_settings()
-    policy = models.Policy(gpt2(seed=1))
+    policy = causal_lm.Policy(gpt2(seed=1))
     whole, stopped, resumed = (collector(stage, settings) for _ in range(3))
     for update in range(4):
         whole.before_update(update, policy)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from preflab import optim
+from preflab.training import optim
 
 
 def test_tf_adam_against_its_formula():

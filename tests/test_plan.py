@@ -9,8 +9,10 @@ import pytest
 import workspace
 from workspace import python, run
 
-from preflab import cells, dvc_state, plan
+from preflab.build import dvc_state
 from preflab.errors import PreflabError
+from preflab.grid.specs import build
+from preflab.plan.reasons import NEVER, Verdict, _busy, plan
 
 REWARD, SETTINGS = "reward@sentiment-5k-1", "params/reward/sentiment-5k-1.yaml"
 
@@ -29,7 +31,7 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def edit_code(root: Path) -> None:
     """As the stage `params` or a plan would find it."""
-    edit(root / "src/preflab/ppo.py", "stub", "another stub")
+    edit(root / "src/preflab/training/ppo.py", "stub", "another stub")
     python(root, "pipelines.grid", "--check")
 
 
@@ -43,7 +45,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "setting": lambda root: edit(root / SETTINGS, "1.77e-05", "2.0e-05"),
     "setting that is missing": lambda root: (root / SETTINGS).unlink(),
     "comment in settings": lambda root: edit(root / SETTINGS, "seed: 1", "seed: 1  # one"),
-    "code": lambda root: edit(root / "src/preflab/ppo.py", "stub", "another stub"),
+    "code": lambda root: edit(root / "src/preflab/training/ppo.py", "stub", "another stub"),
     "code of stages": edit_code,
     "code in a folder": lambda root: (root / "src/preflab/labellers/new.py").write_text(""),
     "code that is missing": lambda root: shutil.rmtree(root / "src/preflab/evaluate"),
@@ -63,10 +65,10 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_plan_agrees_with_dvc(built: Path, tmp_path: Path, change: str) -> None:
     root = workspace.copy(built, tmp_path / "w")
-    graph = cells.build(root, "quick").graph()
-    assert plan.plan(root, graph) == {}  # and remembers what it saw
+    graph = build(root, "quick").graph()
+    assert plan(root, graph) == {}  # and remembers what it saw
     CHANGES[change](root)
-    verdicts = plan.plan(root, graph)
+    verdicts = plan(root, graph)
     own = {stage for stage, (reasons, _) in verdicts.items() if any("after " not in reason for reason in reasons)}
     status = json.loads(run(root, "dvc", "status", "--json").stdout)
     assert own == status.keys() - {"report"}
@@ -76,51 +78,51 @@ def test_the_plan_agrees_with_dvc(built: Path, tmp_path: Path, change: str) -> N
         entries = [{entry: []} if isinstance(entry, str) else entry for entry in status[stage]]
         named = [path for entry in entries if "changed deps" in entry for path in entry["changed deps"]]
         named = named or [path for entry in entries if "changed outs" in entry for path in entry["changed outs"]]
-        assert text == plan.NEVER or all(path in text for path in named if not path.startswith("params/"))
+        assert text == NEVER or all(path in text for path in named if not path.startswith("params/"))
 
 
 @pytest.mark.slow
 def test_what_the_run_cache_has_is_restored(built: Path, tmp_path: Path) -> None:
     root = workspace.copy(built, tmp_path / "w")
-    graph = cells.build(root, "quick").graph()
+    graph = build(root, "quick").graph()
     shutil.rmtree(root / "models/policy/sentiment-5k-offline-1")
-    verdicts = plan.plan(root, graph)
-    assert verdicts["ppo@sentiment-5k-offline-1"] == plan.Verdict(
+    verdicts = plan(root, graph)
+    assert verdicts["ppo@sentiment-5k-offline-1"] == Verdict(
         ["output deleted: models/policy/sentiment-5k-offline-1"], cached=True
     )
     file = root / SETTINGS
     edit(file, "1.77e-05", "2.0e-05")
-    assert plan.plan(root, graph)[REWARD] == plan.Verdict(["reward.lr: 1.77e-05 → 2e-05"], cached=False)
+    assert plan(root, graph)[REWARD] == Verdict(["reward.lr: 1.77e-05 → 2e-05"], cached=False)
     run(root, "dvc", "repro", "-s", REWARD)
     edit(file, "2.0e-05", "1.77e-05")
-    assert plan.plan(root, graph)[REWARD] == plan.Verdict(["reward.lr: 2e-05 → 1.77e-05"], cached=True)
+    assert plan(root, graph)[REWARD] == Verdict(["reward.lr: 2e-05 → 1.77e-05"], cached=True)
     assert "is cached" in run(root, "dvc", "repro", "-s", REWARD).stdout
-    assert REWARD not in plan.plan(root, graph)
+    assert REWARD not in plan(root, graph)
 
 
 @pytest.mark.slow
 def test_what_has_changed_is_named_as_far_as_it_is_known(built: Path, tmp_path: Path) -> None:
     root = workspace.copy(built, tmp_path / "w")
-    graph = cells.build(root, "quick").graph()
+    graph = build(root, "quick").graph()
     (root / "src/preflab/labellers/new.py").write_text("")
     edit_code(root)
     edit(root / SETTINGS, "1.77e-05", "2.0e-05")
     new = "code new: src/preflab/labellers/new.py"
-    ppo = ["code changed: src/preflab/ppo.py", new]
+    ppo = ["code changed: src/preflab/training/ppo.py", new]
     reward = [*ppo, "reward.lr: 1.77e-05 → 2e-05"]  # which reads ppo.py through shared.py
-    verdicts = plan.plan(root, graph)  # from DVC's cache
+    verdicts = plan(root, graph)  # from DVC's cache
     assert sorted(verdicts["ppo@sentiment-5k-offline-1"].reasons) == sorted([*ppo, f"after {REWARD}"])
     assert verdicts[REWARD].reasons == [*reward, "after comparisons@sentiment-tiny"]
     shutil.rmtree(root / ".dvc/cache/files")
-    assert plan.plan(root, graph)[REWARD].reasons[0] == f"settings changed: {SETTINGS}"
+    assert plan(root, graph)[REWARD].reasons[0] == f"settings changed: {SETTINGS}"
 
     root = workspace.copy(built, tmp_path / "v")
-    assert plan.plan(root, graph) == {}  # and remembers what it saw
+    assert plan(root, graph) == {}  # and remembers what it saw
     shutil.rmtree(root / ".dvc/cache/files")
     (root / "src/preflab/labellers/new.py").write_text("")
     edit_code(root)
     edit(root / SETTINGS, "1.77e-05", "2.0e-05")
-    assert plan.plan(root, graph)[REWARD].reasons[:3] == reward
+    assert plan(root, graph)[REWARD].reasons[:3] == reward
 
 
 def test_a_stage_that_another_process_writes_is_in_use(tmp_path: Path) -> None:
@@ -131,8 +133,8 @@ def test_a_stage_that_another_process_writes_is_in_use(tmp_path: Path) -> None:
     written = dvc_state.writers(tmp_path)
     assert written == {tmp_path / "a": (1, "dvc repro")}
     reader = dvc_state.Stage("", ["a/file"], {})
-    assert plan._busy(tmp_path, reader, written) == "in use by process 1 (dvc repro)"
-    assert plan._busy(tmp_path, dvc_state.Stage("", ["ab"], {"b": True}), written) is None
+    assert _busy(tmp_path, reader, written) == "in use by process 1 (dvc repro)"
+    assert _busy(tmp_path, dvc_state.Stage("", ["ab"], {"b": True}), written) is None
 
 
 def test_a_large_file_has_the_same_md5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,14 +6,27 @@ import pytest
 import torch
 from tiny_model import END, LAYOUT, PAD, gpt2, policy_stage
 
-from preflab import ppo, rollout
-from preflab.config import AdaptiveKL
+from preflab.sampling import rollout
+from preflab.settings.method import AdaptiveKL
+from preflab.training import batches
+from preflab.training import ppo as ppo_training
+from preflab.training.ppo import (
+    Episodes,
+    gae,
+    losses,
+    minibatches,
+    next_kl_coef,
+    optimise,
+    steered,
+    token_rewards,
+    whiten,
+)
 
 
 def test_token_rewards_by_hand():
     logprobs = torch.tensor([[-1.0, -2.0, -0.5]])
     reference = torch.tensor([[-1.5, -1.0, -0.5]])
-    got = ppo.token_rewards(logprobs, reference, torch.tensor([2.0]), kl_coef=0.1)
+    got = token_rewards(logprobs, reference, torch.tensor([2.0]), kl_coef=0.1)
     torch.testing.assert_close(got, torch.tensor([[-0.05, 0.1, 2.0]]))
 
 
@@ -21,7 +34,7 @@ def test_kl_penalty_covers_all_tokens_and_sums_to_the_sequence_kl():
     generator = torch.Generator().manual_seed(0)
     logprobs, reference = torch.randn(5, 8, generator=generator), torch.randn(5, 8, generator=generator)
     score = torch.randn(5, generator=generator)
-    got = ppo.token_rewards(logprobs, reference, score, 0.3).sum(1)
+    got = token_rewards(logprobs, reference, score, 0.3).sum(1)
     torch.testing.assert_close(got, score - 0.3 * (logprobs - reference).sum(1))
 
 
@@ -29,8 +42,8 @@ def test_whitening_uses_the_biased_variance():
     # 1..4: mean 2.5, biased variance 1.25 (unbiased 1.6667)
     x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     scale = 1 / math.sqrt(1.25 + 1e-8)
-    torch.testing.assert_close(ppo.whiten(x, shift_mean=True), (x - 2.5) * scale)
-    torch.testing.assert_close(ppo.whiten(x, shift_mean=False), (x - 2.5) * scale + 2.5)
+    torch.testing.assert_close(whiten(x, shift_mean=True), (x - 2.5) * scale)
+    torch.testing.assert_close(whiten(x, shift_mean=False), (x - 2.5) * scale + 2.5)
 
 
 def test_gae_equals_the_double_sum():
@@ -42,14 +55,14 @@ def test_gae_equals_the_double_sum():
     for t in range(6):  # A_t = Σ_k (γλ)^k δ_{t+k}
         for k in range(6 - t):
             expected[:, t] += (gamma * lam) ** k * (rewards[:, t + k] + gamma * padded[:, t + k + 1] - values[:, t + k])
-    got = ppo.gae(rewards, values, gamma, lam)
+    got = gae(rewards, values, gamma, lam)
     torch.testing.assert_close(got.advantages, expected)
     torch.testing.assert_close(got.returns, expected + values)
 
 
 def test_gae_with_lambda_one_is_reward_to_go_minus_value():
     rewards, values = torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([[0.5, 0.25, 4.0]])
-    got = ppo.gae(rewards, values, 1.0, 1.0)
+    got = gae(rewards, values, 1.0, 1.0)
     torch.testing.assert_close(got.advantages, torch.tensor([[2.5, 2.75, -2.0]]))
     torch.testing.assert_close(got.returns, torch.tensor([[3.0, 3.0, 2.0]]))
 
@@ -58,7 +71,7 @@ def test_losses_by_hand():
     # ratios 1.5 and 0.5, clip 0.2; advantages 1 and −1
     old = torch.zeros(1, 2)
     new = torch.tensor([[math.log(1.5), math.log(0.5)]])
-    got = ppo.losses(
+    got = losses(
         new, torch.tensor([[1.0, 0.0]]), old, torch.tensor([[0.0, 0.0]]),
         torch.tensor([[1.0, -1.0]]), torch.tensor([[2.0, 1.0]]),
         0.2, 0.2, 0.1,
@@ -75,7 +88,7 @@ def test_losses_by_hand():
 def test_gradient_of_the_first_step_is_minus_advantage():
     logprobs = torch.zeros(1, 2, requires_grad=True)
     zero = torch.zeros(1, 2)
-    ppo.losses(logprobs, zero, zero, zero, torch.tensor([[3.0, -1.0]]), zero, 0.2, 0.2, 0.1).total.backward()
+    losses(logprobs, zero, zero, zero, torch.tensor([[3.0, -1.0]]), zero, 0.2, 0.2, 0.1).total.backward()
     torch.testing.assert_close(
         logprobs.grad, torch.tensor([[-1.5, 0.5]])
     )  # −A/2 for two tokens: a good token becomes likelier
@@ -87,7 +100,7 @@ def test_kl_controller_over_several_steps():
     # errors: 12/6 − 1 = 1 → 0.2; 6.6/6 − 1 = 0.1; 3/6 − 1 = −0.5 → −0.2; at batch 512
     for kl, error in ((12.0, 0.2), (6.6, 0.1), (3.0, -0.2)):
         expected = beta * (1 + error * 0.0512)
-        beta = ppo.next_kl_coef(beta, kl, 512, adaptive)
+        beta = next_kl_coef(beta, kl, 512, adaptive)
         assert beta == pytest.approx(expected, rel=1e-12)
     assert beta == pytest.approx(0.15 * 1.01024 * 1.00512 * 0.98976, rel=1e-12)
 
@@ -96,9 +109,9 @@ def test_entropy_bonus_is_steered_to_its_target():
     # the target 30 and entropies 24, 36: 20 % too few raise β as a KL 20 % too high does, 20 % too many lower it
     stage = policy_stage(penalty="entropy", adaptive_kl=AdaptiveKL(30.0, 100.0)).policy
     for entropy, error in ((24.0, 0.2), (31.5, -0.05), (36.0, -0.2)):
-        held = ppo.steered(stage, 3.0, entropy)
-        assert ppo.next_kl_coef(0.5, held, 10, stage.adaptive_kl) == pytest.approx(0.5 * (1 + error * 0.1))
-    assert ppo.steered(policy_stage().policy, 3.0, 24.0) == 3.0
+        held = steered(stage, 3.0, entropy)
+        assert next_kl_coef(0.5, held, 10, stage.adaptive_kl) == pytest.approx(0.5 * (1 + error * 0.1))
+    assert steered(policy_stage().policy, 3.0, 24.0) == 3.0
 
 
 @pytest.mark.parametrize(
@@ -110,12 +123,12 @@ def test_entropy_bonus_is_steered_to_its_target():
 )  # fmt: skip
 def test_what_a_policy_is_rewarded_for(changes, score, penalty, monkeypatch):
     seen = []
-    monkeypatch.setattr(ppo, "step", lambda *args: seen.append(args[4]) or torch.zeros(5))
+    monkeypatch.setattr(ppo_training, "step", lambda *args: seen.append(args[4]) or torch.zeros(5))
     generator = torch.Generator().manual_seed(0)
     logprobs, reference = -torch.rand(4, 3, generator=generator), -torch.rand(4, 3, generator=generator)
     other, scores = torch.zeros(4, 3), torch.tensor([1.0, 2.0, 3.0, 4.0])
-    episodes = ppo.Episodes(other, logprobs, reference, other, other, scores, scores, scores)
-    ppo.optimise(policy_stage(batch_size=4, **changes), None, None, episodes, 0.5, 0, PAD)
+    episodes = Episodes(other, logprobs, reference, other, other, scores, scores, scores)
+    optimise(policy_stage(batch_size=4, **changes), None, None, episodes, 0.5, 0, PAD)
     per_token = {"kl": reference - logprobs, "minus kl": logprobs - reference, "entropy": -logprobs}[penalty]
     expected = 0.5 * per_token
     expected[:, -1] += score * scores
@@ -123,7 +136,7 @@ def test_what_a_policy_is_rewarded_for(changes, score, penalty, monkeypatch):
 
 
 def test_fixed_kl_control_never_moves():
-    assert ppo.next_kl_coef(0.03, 100.0, 512, None) == 0.03
+    assert next_kl_coef(0.03, 100.0, 512, None) == 0.03
 
 
 def test_missing_end_token_replaces_the_score_by_the_penalty():
@@ -139,9 +152,9 @@ def test_missing_end_token_replaces_the_score_by_the_penalty():
     tokens = torch.cat([torch.zeros(2, 6, dtype=torch.long), responses], 1)
     empty = torch.zeros(2, 8)
     ro = rollout.Rollout(tokens, responses, empty, empty, empty)
-    episodes = ppo.score(stage, lm, score, score, ro, tokens[:, :6], LAYOUT)
+    episodes = ppo_training.score(stage, lm, score, score, ro, tokens[:, :6], LAYOUT)
     torch.testing.assert_close(episodes.score, torch.tensor([0.7, -1.0]))
-    torch.testing.assert_close(episodes.true_reward, torch.tensor([0.7, 0.9]))
+    torch.testing.assert_close(episodes.true_score, torch.tensor([0.7, 0.9]))
     assert episodes.ended.tolist() == [True, False]
     assert seen[0][0].tolist() == [
         1,
@@ -156,14 +169,14 @@ def test_missing_end_token_replaces_the_score_by_the_penalty():
 
 
 def test_query_batches_read_every_query_once_per_pass_and_can_start_anywhere():
-    rows = [r for update in range(7) for r in ppo.query_batches(10, 4, seed=5, update=update)]
+    rows = [r for update in range(7) for r in batches.query_batches(10, 4, seed=5, update=update)]
     assert sorted(rows[:10]) == sorted(rows[10:20]) == list(range(10))
     assert rows[:10] != rows[10:20]
-    assert ppo.query_batches(10, 4, seed=5, update=3) == rows[12:16]
+    assert batches.query_batches(10, 4, seed=5, update=3) == rows[12:16]
 
 
 def test_minibatches_are_a_fresh_permutation_per_epoch():
-    parts = list(ppo.minibatches(8, 2, 3, seed=1, update=0))
+    parts = list(minibatches(8, 2, 3, seed=1, update=0))
     assert [len(p) for p in parts] == [4] * 6
     epochs = [torch.cat(parts[i : i + 2]).tolist() for i in (0, 2, 4)]
     assert all(sorted(e) == list(range(8)) for e in epochs)

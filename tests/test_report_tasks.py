@@ -5,22 +5,15 @@ from math import log
 import numpy as np
 import pytest
 
-from preflab.report import (
-    ablations,
-    agreement_table,
-    compare,
-    figures,
-    mock_figures,
-    optimum,
-    overoptimised,
-    paper,
-    ratings_table,
-    style_tables,
-    tables,
-)
-from preflab.report.compare import Arm
-from preflab.report.load import Cell, Grid
-from preflab.report.verdicts import NOT_RUN
+from preflab.report.cells import arms, optimum
+from preflab.report.cells.arms import Arm
+from preflab.report.cells.load import Cell, Grid
+from preflab.report.claims.verdicts import NOT_RUN
+from preflab.report.figures import preference, true_score
+from preflab.report.paper.style import TABLE_10
+from preflab.report.tables import ablations, agreement, overoptimisation, ratings
+from preflab.report.tables.order import all_tables
+from preflab.report.tables.style import figure_4, table_1
 
 UPDATES = 60
 
@@ -48,7 +41,7 @@ def cell(task: str, labels: str | None, judge: list[float], labeller: float, see
         "episode": np.arange(UPDATES) * 64.0,
         "kl": rising,
         "score": rising,
-        "true_reward": more.get("true", rising),
+        "true_score": more.get("true", rising),
     }
     reward = {} if labels in (None, "mock") else {"heldout_accuracy": 0.4, "heldout_accuracy_se": 0.02}
     metrics |= reward  # offline the reward model in force is the first one
@@ -92,7 +85,7 @@ def rows(table) -> dict[tuple[str, str], dict[str, str]]:
 
 
 def test_table_1_names_the_task_and_leaves_ablations_out(grid):
-    found = rows(style_tables.table_1(grid, compare.families(grid)))
+    found = rows(table_1(grid, arms.families(grid)))
     assert found["sentiment", "5k offline vs zero-shot"]["wins"].startswith("75.0 [")
     assert found["descriptiveness", "5k offline vs zero-shot"]["wins"].startswith("25.0 [")
     assert found["descriptiveness", "5k offline vs zero-shot"]["paper"] == "86.0"
@@ -102,13 +95,13 @@ def test_table_1_names_the_task_and_leaves_ablations_out(grid):
 
 
 def test_the_papers_mock_row_is_that_of_a_proxy_labeller(grid):
-    found = rows(style_tables.table_1(grid, compare.families(grid)))
+    found = rows(table_1(grid, arms.families(grid)))
     proxy = found["sentiment", "5k offline vs mock (labeller=vader)"]
     assert (proxy["wins"].split()[0], proxy["paper"]) == ("75.0", "77.0")
 
 
 def test_every_ablation_stands_under_its_base(grid):
-    table = ablations.ablations(grid, compare.families(grid))
+    table = ablations.ablations(grid, arms.families(grid))
     found = rows(table)
     no_kl = found["sentiment", "mock, no_kl"]
     assert (no_kl["change"], no_kl["kl"]) == ("5.00 [5.00, 5.00]", "60.00 [60.00, 60.00]")
@@ -124,18 +117,18 @@ def test_every_ablation_stands_under_its_base(grid):
 
 
 def test_table_10_shows_samples_and_says_what_was_not_run(grid):
-    (table,) = ablations.table_10(grid, compare.families(grid))
+    (table,) = ablations.table_10(grid, arms.families(grid))
     texts = [texts for texts, _ in table.shown()]
     assert texts[0][3:] == ["mean score of all contexts", "(+0.00)", "(+3.00)", "(+8.00)", NOT_RUN]
     assert texts[1][6] == "mock no_kl <b>|* (+8.0)"
-    assert texts[-1][6:] == list(paper.TABLE_10.values())
+    assert texts[-1][6:] == list(TABLE_10.values())
     assert r"mock no\_kl &lt;b>\|\* (+8.0)" in table.markdown()
     assert "mock no_kl &lt;b&gt;|* (+8.0)" in table.html()
     assert "mock, entropy" in table.notes[-1]
 
 
 def test_figure_4_has_the_papers_numbers_for_every_number_of_labels(grid):
-    found = rows(style_tables.figure_4(grid, compare.families(grid)))
+    found = rows(figure_4(grid, arms.families(grid)))
     assert len(found) == 2 * 7
     assert found["sentiment", "5k offline"]["paper"] == "87.9"
     assert found["descriptiveness", "20k offline"]["wins"].startswith("50.0 [")
@@ -143,7 +136,7 @@ def test_figure_4_has_the_papers_numbers_for_every_number_of_labels(grid):
 
 
 def test_agreement_stands_beside_the_papers(grid):
-    table = agreement_table.table_9(grid)
+    table = agreement.table_9(grid)
     found = [(row.values["task"], column) for row in table.rows for column in ("agree",)]
     assert len(found) == 4 * 3  # three sets of comparisons, and tldr which was not run
     texts = {tuple(texts[:3]): texts for texts, _ in table.shown()}
@@ -155,7 +148,7 @@ def test_agreement_stands_beside_the_papers(grid):
 def test_ratings_of_two_policies_are_the_log_odds_of_their_wins():
     cells = (cell("sentiment", None, [0, 0, 0, 0], 0.0, None), cell("sentiment", "5k", [1, 1, 1, -1], 1.0))
     small = Grid("two", "1", "1", cells)
-    (table,) = ratings_table.ratings(small, compare.families(small))
+    (table,) = ratings.ratings(small, arms.families(small))
     best, worst = table.rows
     assert best.values["arm"] == "5k offline"
     difference = best.values["rating"].mean - worst.values["rating"].mean
@@ -165,13 +158,13 @@ def test_ratings_of_two_policies_are_the_log_odds_of_their_wins():
 
 
 def test_ratings_hold_every_policy_of_a_task_once(grid):
-    found = rows(ratings_table.ratings(grid, compare.families(grid))[0])
+    found = rows(ratings.ratings(grid, arms.families(grid))[0])
     assert len([task for task, _ in found if task == "sentiment"]) == 9  # both references are one
     assert found["sentiment", "mock, no_kl"]["seeds"] == "1"
 
 
 def test_scores_part_where_the_true_one_falls_and_the_models_rises(grid):
-    found = {(one.family.task, one.arm.name): one.parting for one in overoptimised.found_in(compare.families(grid))}
+    found = {(one.family.task, one.arm.name): one.parting for one in overoptimisation.found_in(arms.families(grid))}
     assert set(found) == {
         ("sentiment", "5k offline"),
         ("descriptiveness", "5k offline"),
@@ -179,7 +172,7 @@ def test_scores_part_where_the_true_one_falls_and_the_models_rises(grid):
     }
     assert found["sentiment", "5k offline"].kl == pytest.approx(3, abs=0.5)
     assert found["descriptiveness", "5k offline"].kl is None
-    (table,) = overoptimised.partings(grid, compare.families(grid))
+    (table,) = overoptimisation.partings(grid, arms.families(grid))
     assert rows(table)["descriptiveness", "5k offline"]["parts"] == "do not part"
 
 
@@ -199,17 +192,17 @@ def test_the_best_of_two_normal_scores_is_one_over_the_root_of_pi():
 
 
 def test_ablations_do_not_clutter_figures_2_and_3(grid):
-    (sentiment,) = [family for family in compare.main(compare.families(grid)) if family.task == "sentiment"]
-    assert [arm.name for arm in mock_figures.shown(sentiment)] == ["5k offline", "mock"]
-    assert [family.task for family in compare.main(compare.families(grid))] == ["sentiment", "descriptiveness"]
+    (sentiment,) = [family for family in arms.main(arms.families(grid)) if family.task == "sentiment"]
+    assert [arm.name for arm in true_score.shown(sentiment)] == ["5k offline", "direct"]
+    assert [family.task for family in arms.main(arms.families(grid))] == ["sentiment", "descriptiveness"]
 
 
 def test_every_row_of_every_table_has_a_name_of_its_own_and_figures_have_both_forms(grid):
-    results = tables.all_tables(grid)
+    results = all_tables(grid)
     for table in results:
         if table.label not in ("table10", "table9"):
             rows(table)
-    found = figures.all_figures(grid, results)
+    found = preference.all_figures(grid, results)
     labels = {"win_rates", "figure4", "figure2", "frontier", "overoptimisation_sentiment"}
     assert {figure.label for figure in found} == labels | {"overoptimisation_descriptiveness"}
     for figure in found:

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import SAMPLES
 
-from preflab.evaluate import copying, rouge, text
 from preflab.evaluate.statistics import bootstrap, bootstrap_ratio
+from preflab.text import copying, rouge, sentences
 
 PROTOCOL = rouge.Protocol("three sentences", None)
 WHOLE = PROTOCOL._replace(split=False)
@@ -111,18 +111,18 @@ def test_the_caption_says_everything_a_reader_needs():
 
 
 def test_sentences_end_at_full_stops_and_lines_but_not_at_abbreviations():
-    assert text.sentences('Mr. Smith of the U.S. Army paid $3.50. "Why?" she asked.\nno stop here\n\nend') == [
+    assert sentences.sentences('Mr. Smith of the U.S. Army paid $3.50. "Why?" she asked.\nno stop here\n\nend') == [
         "Mr. Smith of the U.S. Army paid $3.50.",
         '"Why?" she asked.',
         "no stop here",
         "end",
     ]
-    assert text.sentences(" \n ") == []
+    assert sentences.sentences(" \n ") == []
 
 
 @given(st.text(max_size=200))
 def test_sentences_lose_no_character(raw):
-    assert "".join("".join(text.sentences(raw)).split()) == "".join(raw.split())
+    assert "".join("".join(sentences.sentences(raw)).split()) == "".join(raw.split())
 
 
 def test_lead3_is_three_sentences_or_what_there_is():
@@ -140,7 +140,7 @@ def test_lead3_of_real_articles_is_the_papers_where_they_are_like_the_papers():
     """
     rows = articles()
     leads = [rouge.lead3(article) for article, _, _ in rows]
-    assert all(len(text.sentences(lead)) == 3 for lead in leads)
+    assert all(len(sentences.sentences(lead)) == 3 for lead in leads)
     highlights = [reference for _, reference, _ in rows]
     scores = rouge.score(leads, highlights, PROTOCOL).f
     late = np.array([not headed for _, _, headed in rows])

@@ -13,9 +13,10 @@ import workspace
 import yaml
 from workspace import executions, python, run, start
 
-from preflab import plan, schedule
-from preflab.dvc_fork import Child
-from preflab.schedule import Outcome
+from preflab.build import schedule
+from preflab.build.dvc_fork import Child
+from preflab.build.schedule import Outcome
+from preflab.plan import reasons
 
 GRID_STAGES = {
     *("fetch movie_reviews", "model tiny", "prepare sentiment-tiny", "comparisons sentiment-tiny", "report report"),
@@ -146,7 +147,7 @@ def test_what_dvc_says_is_understood(code: int, output: str, state: str) -> None
 def test_changed_settings_are_named() -> None:
     old = {"reward": {"lr": 0.001, "adam": "tf"}, "seed": 1, "gone": True}
     new = {"reward": {"lr": 0.002, "adam": "tf"}, "seed": 1, "adaptive_kl": None}
-    lines = plan.settings_changed(old, new)
+    lines = reasons.settings_changed(old, new)
     assert lines == ["reward.lr: 0.001 → 0.002", "gone: true → —", "adaptive_kl: — → null"]
 
 
@@ -159,7 +160,7 @@ def test_dvc_repro_builds_the_grid_once_and_then_nothing(built: Path) -> None:
     again = run(built, "dvc", "repro")
     assert "Data and pipelines are up to date." in again.stdout
     assert executions(built) == dict.fromkeys(GRID_STAGES, 1)
-    assert run(built, "git", "status", "--porcelain", "src", "conf", "dvc.yaml", "cells.yaml").stdout == ""
+    assert run(built, "git", "status", "--porcelain", "src", "conf", "dvc.yaml", "instances.yaml").stdout == ""
 
 
 @pytest.mark.slow
@@ -225,7 +226,7 @@ def test_the_plan_says_why(built: Path, tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "type `python -m pipelines.grid`" in refused.stderr
     repro = run(root, "dvc", "repro", check=False)
-    assert "error: cells.yaml: differs from what conf/ gives" in repro.stderr
+    assert "error: instances.yaml: differs from what conf/ gives" in repro.stderr
 
     python(root, "pipelines.grid")
     (root / "src" / "preflab" / "evaluate" / "responses.py").write_text("# another stub\n")
@@ -243,10 +244,12 @@ def test_an_old_setting_is_restored_from_the_cache(built: Path, tmp_path: Path) 
     root = workspace.copy(built, tmp_path / "w")
     spec = root / "conf" / "grid" / "quick.yaml"
     old = spec.read_text()
-    spec.write_text(yaml.safe_dump(workspace.SMALL | {"product": {"labels": ["5k"]}, "include": [{"labels": "mock"}]}))
+    spec.write_text(
+        yaml.safe_dump(workspace.SMALL | {"product": {"labels": ["5k"]}, "include": [{"labels": "direct"}]})
+    )
     python(root, "pipelines.grid")
     run(root, "dvc", "repro")
-    assert executions(root)["ppo sentiment-mock-1"] == 1
+    assert executions(root)["ppo sentiment-direct-1"] == 1
     spec.write_text(old)
     python(root, "pipelines.grid")
     run(root, "dvc", "repro")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from preflab import labellers, sentiment_transformer
+from preflab import labellers
 from preflab.errors import PreflabError
-from preflab.sentiment_transformer import PAD, SentimentTransformer, Shape
+from preflab.labellers.classifiers import transformer
+from preflab.labellers.classifiers.transformer import PAD, SentimentTransformer, Shape
 
 TOY = Shape(layers=2, heads=2, width=16, vocabulary=300, length=24)
 GOOD, BAD, NEUTRAL = (
@@ -32,7 +33,7 @@ def reviews(count: int, seed: int) -> tuple[list[str], list[int]]:
 
 
 def trained(seed: int = 1, epochs: int = 1, count: int = 64) -> SentimentTransformer:
-    return sentiment_transformer.train(*reviews(count, 0), TOY, epochs, 16, 3e-3, 1, seed)
+    return transformer.train(*reviews(count, 0), TOY, epochs, 16, 3e-3, 1, seed)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_saved_and_loaded_it_is_the_same_labeller(learned, tmp_path):
 
 
 def test_the_papers_size():
-    network = sentiment_transformer._network(Shape())
+    network = transformer._network(Shape())
     weights = {name: p.numel() for name, p in network.named_parameters()}
     layers = sum(count for name, count in weights.items() if name.startswith("encoder.layers"))
     # a layer: 4 d² + 4 d of attention, 8 d² + 5 d of its feed-forward part, 4 d of two norms
@@ -90,7 +91,7 @@ def test_the_papers_size():
 
 def test_pads_do_not_count_and_order_does():
     torch.manual_seed(0)
-    network = sentiment_transformer._network(TOY).eval()
+    network = transformer._network(TOY).eval()
     with torch.no_grad():
         alone = network(torch.tensor([[5, 6, 7]]))
         padded = network(torch.tensor([[5, 6, 7, PAD, PAD], [8, 9, 10, 11, 12]]))[:1]
@@ -101,4 +102,4 @@ def test_pads_do_not_count_and_order_does():
 
 def test_one_label_is_an_error():
     with pytest.raises(PreflabError, match=r"corpus: 2 labelled texts, all of one label"):
-        sentiment_transformer.train(["a", "b"], [1, 1], TOY, 1, 2, 1e-3, 1, 1)
+        transformer.train(["a", "b"], [1, 1], TOY, 1, 2, 1e-3, 1, 1)

@@ -20,13 +20,18 @@ from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers import models as tokenizer_models
 
 from pipelines import sft as stage
-from preflab import base_model, config, models, sft, sft_examples, tracking
 from preflab.errors import PreflabError
+from preflab.models import causal_lm, sources
+from preflab.records import tracking
+from preflab.settings import method, stages
+from preflab.settings.data import Model
+from preflab.settings.load import parse
+from preflab.training import sft, sft_examples
 
 WORDS = ["<|endoftext|>", "good", "bad", ".", "film", "plot", "we", "saw", "it", "the", "tldr"]
 SUFFIX, GOOD, BAD, TLDR = 0, 1, 2, 10
 CONTEXT = 32  # of tiny_model.gpt2
-TINY = models.load_tokenizer(base_model.ASSETS / "tiny")
+TINY = causal_lm.load_tokenizer(sources.ASSETS / "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +44,7 @@ def tokenizer() -> Tokenizer:
     return found
 
 
-def settings(seed: int = 1, **changes: object) -> config.SftStage:
+def settings(seed: int = 1, **changes: object) -> stages.SftStage:
     """Quick fine-tuning at three rates; `task_…` changes go to the task."""
     base = {
         "lrs": 3, "lr_low": 1e-4, "lr_high": 1e-2, "epochs": 1, "batch_size": 8, "dropout": 0.1, "adam": "tf",
@@ -47,7 +52,7 @@ def settings(seed: int = 1, **changes: object) -> config.SftStage:
     }  # fmt: skip
     of_task = {k[5:]: v for k, v in changes.items() if k.startswith("task_")}
     of_sft = {k: v for k, v in changes.items() if not k.startswith("task_")}
-    return config.SftStage(task(**of_task), config.Sft(**(base | of_sft)), config.Runtime(1, "fp32"), seed)  # type: ignore[arg-type]
+    return stages.SftStage(task(**of_task), method.Sft(**(base | of_sft)), method.Runtime(1, "fp32"), seed)  # type: ignore[arg-type]
 
 
 def rows(count: int, seed: int, length: int = 6) -> list[tuple[list[int], str]]:
@@ -89,7 +94,7 @@ def examples(count: int, tokenizer: Tokenizer, seed: int = 0, **changes: object)
 
 
 def run(
-    folder: Path, data: sft_examples.Data, cfg: config.SftStage, log: object = lambda _row, _step: None
+    folder: Path, data: sft_examples.Data, cfg: stages.SftStage, log: object = lambda _row, _step: None
 ) -> tuple[sft.Result, dict[str, torch.Tensor]]:
     lm = gpt2(width=32)
     result = sft.train(lm, data, cfg, PAD, folder, log)  # type: ignore[arg-type]
@@ -286,7 +291,7 @@ def test_a_model_without_dropout_is_refused():
 def test_a_resumed_sweep_equals_an_uninterrupted_one(tmp_path, tokenizer, monkeypatch, stop, by_clock):
     data = sft_examples.Data(examples(40, tokenizer), examples(8, tokenizer, seed=1), True)
     whole, weights = run(tmp_path / "whole", data, settings())
-    monkeypatch.setattr("preflab.checkpoint.Every.due", lambda _self: by_clock)
+    monkeypatch.setattr("preflab.machine.checkpoint.Every.due", lambda _self: by_clock)
     steps = []
 
     def killed(row, step):
@@ -338,9 +343,9 @@ def test_a_model_learns_to_summarise_and_serves_as_a_base_model(tmp_path, tokeni
     assert metrics["rates"]["1"]["validation_loss"] > metrics["validation_loss"]
     json.dumps(metrics)
 
-    base_model.build(config.Model("tuned", "folder", str(out)), tmp_path / "again")  # a base model as any other
-    tuned = models.load_causal_lm(tmp_path / "again", torch.device("cpu"))
-    assert models.load_tokenizer(tmp_path / "again").to_str() == tokenizer.to_str()
+    sources.build(Model("tuned", "folder", str(out)), tmp_path / "again")  # a base model as any other
+    tuned = causal_lm.load_causal_lm(tmp_path / "again", torch.device("cpu"))
+    assert causal_lm.load_tokenizer(tmp_path / "again").to_str() == tokenizer.to_str()
     right = 0
     for query, summary in rows(50, seed=9):
         tokens = list(query)
@@ -419,7 +424,7 @@ def test_settings_are_checked(changes, message):
     cfg = settings(**changes)
     plain_settings = {part: asdict(getattr(cfg, part)) for part in ("task", "sft", "runtime")} | {"seed": 1}
     with pytest.raises(PreflabError, match=message):
-        config.parse("sft", plain_settings, "params")
+        parse("sft", plain_settings, "params")
 
 
 def test_the_choices_in_conf_are_whole_and_checked():
@@ -427,6 +432,6 @@ def test_the_choices_in_conf_are_whole_and_checked():
     paper, small = (OmegaConf.to_container(OmegaConf.load(folder / f"{name}.yaml")) for name in ("paper", "small"))
     assert small.pop("defaults") == ["paper", "_self_"]
     others = {part: asdict(getattr(settings(), part)) for part in ("task", "runtime")} | {"seed": 1}
-    cfg = config.parse("sft", others | {"sft": paper}, "conf").sft
+    cfg = parse("sft", others | {"sft": paper}, "conf").sft
     assert (cfg.lrs, cfg.lr_low, cfg.lr_high, cfg.epochs, cfg.dropout) == (8, 1e-4, 3e-4, 1, 0.1)  # the paper's
-    config.parse("sft", others | {"sft": paper | small}, "conf")
+    parse("sft", others | {"sft": paper | small}, "conf")

@@ -7,30 +7,32 @@ import torch
 from test_reward import comparisons
 from tiny_model import LAYOUT, PAD, gpt2, policy_stage, reward_settings, task
 
-from preflab import models, optim, ppo, reward, shared
-from preflab.config import Shared
+from preflab.models import causal_lm, reward_model
+from preflab.settings.method import Shared
+from preflab.training import batches, optim, ppo, shared_network
+from preflab.training.reward import batch_of, loss_of, train
 
 
 def batch():
-    data = reward.batch_of(comparisons(16), PAD, torch.device("cpu"))
+    data = batch_of(comparisons(16), PAD, torch.device("cpu"))
     return data.queries, data.samples[torch.arange(16), data.best]
 
 
 def test_language_loss_is_the_mean_kl_of_the_tokens():
     reference, other = gpt2(0).requires_grad_(False), gpt2(1)
     queries, responses = batch()
-    model = reward.initial(other, 1)
-    got = shared.language_loss(model, queries, responses, reference, task(), LAYOUT)
+    model = reward_model.initial(other, 1)
+    got = shared_network.language_loss(model, queries, responses, reference, task(), LAYOUT)
     tokens = torch.cat([queries, responses], 1)
     distributions = []
     for lm in (reference, other):  # a whole forward pass of each model, its own head included
-        given = models.inputs(tokens, PAD)
+        given = causal_lm.inputs(tokens, PAD)
         logits = lm(**given._asdict()).logits[:, -responses.shape[1] - 1 : -1] / task().temperature
         distributions.append(torch.distributions.Categorical(logits=logits))
     expected = torch.distributions.kl_divergence(*distributions)[responses != PAD].mean()
     torch.testing.assert_close(got, expected)
-    same = reward.initial(reference, 1)
-    assert shared.language_loss(same, queries, responses, reference, task(), LAYOUT).item() == pytest.approx(
+    same = reward_model.initial(reference, 1)
+    assert shared_network.language_loss(same, queries, responses, reference, task(), LAYOUT).item() == pytest.approx(
         0, abs=1e-6
     )
 
@@ -41,19 +43,19 @@ def test_language_is_kept_while_the_reward_model_trains():
     queries, responses = batch()
 
     def kept(model, asked, chosen):
-        return shared.language_loss(model, asked, chosen, lm, task(), LAYOUT)
+        return shared_network.language_loss(model, asked, chosen, lm, task(), LAYOUT)
 
     moved = []
     for added in (None, kept):
-        training = reward.train(lm, labels, queries, task(), reward_settings(), LAYOUT, 1, "reward", added_loss=added)
-        moved.append(shared.language_loss(training.model, queries, responses, lm, task(), LAYOUT).item())
+        training = train(lm, labels, queries, task(), reward_settings(), LAYOUT, 1, "reward", added_loss=added)
+        moved.append(shared_network.language_loss(training.model, queries, responses, lm, task(), LAYOUT).item())
     assert moved[1] < moved[0] / 2
 
 
 def test_policy_and_reward_model_are_one_trunk_with_three_heads():
-    given = reward.initial(gpt2(1), 1)
+    given = reward_model.initial(gpt2(1), 1)
     trunk = copy.deepcopy(given.trunk.state_dict())
-    policy = shared.Policy(gpt2(0), given)
+    policy = shared_network.Policy(gpt2(0), given)
     assert policy.rewarder.trunk is policy.lm.base_model
     assert all(torch.equal(trunk[name], value) for name, value in policy.lm.base_model.state_dict().items())
     assert policy.lm.get_output_embeddings().weight is policy.lm.get_input_embeddings().weight
@@ -67,11 +69,11 @@ def test_policy_and_reward_model_are_one_trunk_with_three_heads():
 def test_a_gradient_step_of_ppo_trains_the_reward_model_too():
     cfg, lm = policy_stage(lr=1e-2), gpt2().requires_grad_(False)
     labels = comparisons(8)
-    policy = shared.Policy(gpt2(), reward.initial(lm, 1))
-    loss = shared.label_loss(policy, labels, Shared(8, 4), 1, PAD)
-    scores = [policy.rewarder.compare(*reward.batch_of(labels, PAD, lm.device)[:2], PAD)]
-    rows = ppo.query_batches(8, 4, 1, 5)
-    expected = reward.loss_of(scores[0][rows], torch.tensor([labels[row].best for row in rows]))
+    policy = shared_network.Policy(gpt2(), reward_model.initial(lm, 1))
+    loss = shared_network.label_loss(policy, labels, Shared(8, 4), 1, PAD)
+    scores = [policy.rewarder.compare(*batch_of(labels, PAD, lm.device)[:2], PAD)]
+    rows = batches.query_batches(8, 4, 1, 5)
+    expected = loss_of(scores[0][rows], torch.tensor([labels[row].best for row in rows]))
     torch.testing.assert_close(loss(5), expected)
 
     optimizer = optim.build("tf", policy.parameters(), 1e-2, 1e-5)

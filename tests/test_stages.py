@@ -15,11 +15,24 @@ from test_reward import comparisons as random_comparisons
 from tiny_model import END, LAYOUT, VOCABULARY, gpt2, task
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from preflab import classifier, config, corpora, kinds, labellers, prepare, pretrain, reference, reward
-from preflab.comparisons import Comparison, build, synthetic, write
-from preflab.compose import composer
+from preflab import corpora, labellers
+from preflab.comparisons import Comparison, calibration, synthetic, write
+from preflab.corpora.queries import load_texts
 from preflab.errors import PreflabError
-from preflab.evaluate import policy, responses
+from preflab.evaluate import responses
+from preflab.grid import kinds
+from preflab.grid.compose import composer
+from preflab.labellers.classifiers import linear
+from preflab.models import reward_model
+from preflab.sampling import reference
+from preflab.settings import stages
+from preflab.settings.data import Corpus, Labeller, Query, Transformer
+from preflab.settings.load import parse
+from preflab.settings.method import Evaluation, Frontier, Pretrain, Runtime
+from preflab.stages import evaluate
+from preflab.stages import prepare as prepare_stages
+from preflab.training import pretrain
+from preflab.training.reward import batch_of
 
 ROOT = Path(__file__).parents[1]
 WORDS = ["<|endoftext|>", "good", "bad", ".", "film", "plot", "we", "saw", "it", "the", "thing"]
@@ -57,26 +70,26 @@ def model(tmp_path_factory):
     return folder
 
 
-def prepare_settings(query_length: int = 6) -> config.PrepareStage:
-    source = config.Corpus("toy", "movie_reviews", "toy", "1", "", ["imdb"], None)
-    return config.PrepareStage(source, config.Query(query_length, ".", "."))
+def prepare_settings(query_length: int = 6) -> stages.PrepareStage:
+    source = Corpus("toy", "movie_reviews", "toy", "1", "", ["imdb"], None)
+    return stages.PrepareStage(source, Query(query_length, ".", "."))
 
 
 def test_prepare_refuses_queries_longer_than_the_context(tmp_path, model):
     with pytest.raises(PreflabError, match=rf"task\.query_length={CONTEXT}: .* context of {CONTEXT} tokens"):
-        prepare.run(prepare_settings(CONTEXT), tmp_path / "unread", model, tmp_path / "out")
+        prepare_stages.run(prepare_settings(CONTEXT), tmp_path / "unread", model, tmp_path / "out")
 
 
 def test_a_corpus_without_periods_is_a_clear_error(tmp_path, model):
     folder = corpus(tmp_path / "corpus", reviews(60, period="it"))
     with pytest.raises(PreflabError, match=r"none of the \d+ train texts has a query .*task\.start_text=null"):
-        prepare.run(prepare_settings(), folder, model, tmp_path / "out")
+        prepare_stages.run(prepare_settings(), folder, model, tmp_path / "out")
 
 
 def test_query_and_response_must_fit_into_the_context(tmp_path, model):
     long = task(response_length=CONTEXT - 5)  # and six tokens of query: one too many
     with pytest.raises(PreflabError, match=rf"task\.query_length=6, task\.response_length={CONTEXT - 5}: .*shorten"):
-        reference.load(config.Runtime(1, "fp32"), long, tmp_path / "unread", model)
+        reference.load(Runtime(1, "fp32"), long, tmp_path / "unread", model)
     reference.check_length(task(response_length=CONTEXT - 6), LAYOUT, model)
     with pytest.raises(PreflabError, match=r"with the 3 of task\.prefix and task\.suffix"):
         reference.check_length(task(response_length=CONTEXT - 6), LAYOUT._replace(prefix=(1, 2), suffix=(3,)), model)
@@ -84,14 +97,14 @@ def test_query_and_response_must_fit_into_the_context(tmp_path, model):
 
 def test_the_reference_against_itself(tmp_path, model):
     queries, comparisons = tmp_path / "queries", tmp_path / "comparisons"
-    prepare.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
+    prepare_stages.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
     calibrated(queries, comparisons)
     cfg = evaluate_settings()
     zero, same = tmp_path / "zero", tmp_path / "same"
-    alone = policy.run(cfg, queries, model, comparisons, zero)
+    alone = evaluate.run(cfg, queries, model, comparisons, zero)
     assert "win_rate" not in alone
     assert alone["kl"] == pytest.approx(0, abs=1e-4)
-    found = policy.run(cfg, queries, model, comparisons, same, policy=model, zero_shot=zero)
+    found = evaluate.run(cfg, queries, model, comparisons, same, policy=model, zero_shot=zero)
     assert found["kl"] == pytest.approx(0, abs=1e-4)
     assert (found["win_rate"], found["win_low"], found["win_high"]) == (0.5, 0.5, 0.5)  # the same texts: all tie
     texts = [pq.read_table(folder / "samples.parquet")["response"].to_pylist() for folder in (zero, same)]
@@ -104,31 +117,31 @@ def calibrated(queries, comparisons):
     comparisons.mkdir()
     texts = [text for text, _, _ in reviews(80)]
     own, judged = (
-        classifier.load(queries / "classifiers", name).score(texts).reshape(-1, 4) for name in ("labeller", "judge")
+        linear.load(queries / "classifiers", name).score(texts).reshape(-1, 4) for name in ("labeller", "judge")
     )
-    settings = config.Labeller("classifier", "classifier", "judge", 0.42)
-    build.calibrate(settings, {"classifier": own}, judged).save(comparisons / "labeller.json")
+    settings = Labeller("classifier", "classifier", "judge", 0.42)
+    calibration.calibrate(settings, {"classifier": own}, judged).save(comparisons / "labeller.json")
     labels = [Comparison([1] * 12, [[2] * 24] * 4, 0, "classifier", 1, "reference")]
     write(labels, comparisons / "heldout.parquet")
 
 
 def evaluate_settings(method="sample", n=1):
-    return config.EvaluateStage(task(), config.Evaluation(16, 3, 8, 1), config.Runtime(1, "fp32"), method, n)
+    return stages.EvaluateStage(task(), Evaluation(16, 3, 8, 1), Runtime(1, "fp32"), method, n)
 
 
 def test_many_samples_of_the_reference_for_the_optimal_frontier(tmp_path, model):
     queries, comparisons, out = tmp_path / "queries", tmp_path / "comparisons", tmp_path / "out"
-    prepare.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
+    prepare_stages.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
     calibrated(queries, comparisons)
     cfg = evaluate_settings()
-    cfg.frontier = config.Frontier(contexts=2, samples=11)  # in parts of 8
-    policy.run(cfg, queries, model, comparisons, out)
+    cfg.frontier = Frontier(contexts=2, samples=11)  # in parts of 8
+    evaluate.run(cfg, queries, model, comparisons, out)
     rows = pq.read_table(out / "samples.parquet")["reference_scores"].to_pylist()
     assert [len(row or []) for row in rows] == [11, 11, *[0] * 14]
     assert len({score for row in rows[:2] for score in row}) > 11
-    ref = reference.load(config.Runtime(1, "fp32"), task(), queries, model, split="test")
+    ref = reference.load(Runtime(1, "fp32"), task(), queries, model, split="test")
     texts = responses.of_reference(cfg, ref, ref.queries[:2], 11)
-    asked = [query for query, _ in prepare.load_texts(queries, "test")[:2] for _ in range(11)]
+    asked = [query for query, _ in load_texts(queries, "test")[:2] for _ in range(11)]
     scale = synthetic.load_calibration(comparisons)
     scores = (labellers.load("classifier", queries).score(asked, texts) - scale.mean) / scale.std
     assert [score for row in rows[:2] for score in row] == scores.tolist()
@@ -136,19 +149,19 @@ def test_many_samples_of_the_reference_for_the_optimal_frontier(tmp_path, model)
 
 def test_an_evaluation_says_which_held_out_comparisons_the_reward_model_gets_right(tmp_path, model):
     queries, comparisons = tmp_path / "queries", tmp_path / "comparisons"
-    prepare.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
+    prepare_stages.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
     calibrated(queries, comparisons)
     labels = random_comparisons(24)
     write(labels, comparisons / "heldout.parquet")
-    ref = reference.load(config.Runtime(1, "fp32"), task(), queries, model, split="test")
-    learned = reward.initial(ref.lm, 1)
-    reward.save(learned, tmp_path / "reward", model)
-    policy.run(evaluate_settings(), queries, model, comparisons, tmp_path / "zero")
-    found = policy.run(
+    ref = reference.load(Runtime(1, "fp32"), task(), queries, model, split="test")
+    learned = reward_model.initial(ref.lm, 1)
+    reward_model.save(learned, tmp_path / "reward", model)
+    evaluate.run(evaluate_settings(), queries, model, comparisons, tmp_path / "zero")
+    found = evaluate.run(
         evaluate_settings(), queries, model, tmp_path / "zero", tmp_path / "out",
         policy=model, reward=tmp_path / "reward", zero_shot=tmp_path / "zero",
     )  # fmt: skip
-    data = reward.batch_of(labels, ref.layout.pad_id, ref.queries.device)
+    data = batch_of(labels, ref.layout.pad_id, ref.queries.device)
     with torch.no_grad():
         favourite = learned.compare(data.queries, data.samples, ref.layout.pad_id).argmax(1)
     right = (favourite == data.best).tolist()
@@ -159,9 +172,9 @@ def test_an_evaluation_says_which_held_out_comparisons_the_reward_model_gets_rig
 
 def test_best_of_n_is_the_sample_that_the_reward_likes_best(tmp_path, model):
     queries, comparisons = tmp_path / "queries", tmp_path / "comparisons"
-    prepare.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
+    prepare_stages.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
     calibrated(queries, comparisons)
-    ref = reference.load(config.Runtime(1, "fp32"), task(), queries, model, split="test")
+    ref = reference.load(Runtime(1, "fp32"), task(), queries, model, split="test")
     seen = {}
 
     def favourite(asked, given):  # the share of one word
@@ -179,9 +192,9 @@ def test_best_of_n_is_the_sample_that_the_reward_likes_best(tmp_path, model):
 
 def test_texts_of_nobody_are_scored_like_samples(tmp_path, model):
     queries, comparisons = tmp_path / "queries", tmp_path / "comparisons"
-    prepare.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
+    prepare_stages.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
     calibrated(queries, comparisons)
-    found = policy.run(evaluate_settings("lead-3"), queries, model, comparisons, tmp_path / "lead3")
+    found = evaluate.run(evaluate_settings("lead-3"), queries, model, comparisons, tmp_path / "lead3")
     rows = pq.read_table(tmp_path / "lead3" / "samples.parquet").to_pylist()
     assert all(row["query"].startswith(row["response"]) for row in rows)
     assert all(math.isnan(row["kl"]) for row in rows)
@@ -189,30 +202,30 @@ def test_texts_of_nobody_are_scored_like_samples(tmp_path, model):
     expected = labellers.load("judge", queries).score([], [row["response"] for row in rows])
     assert [row["judge"] for row in rows] == expected.tolist()
     with pytest.raises(PreflabError, match=r"test\.parquet: 16 of the first 16 queries have no reference response"):
-        policy.run(evaluate_settings("reference"), queries, model, comparisons, tmp_path / "none")
+        evaluate.run(evaluate_settings("reference"), queries, model, comparisons, tmp_path / "none")
 
 
 def test_the_transformer_is_trained_where_a_labeller_wants_it(tmp_path, model):
     settings = prepare_settings()
-    settings.transformer = config.Transformer(1, 2, 16, 270, 24, 4, 16, 3e-3, 1, 1)
-    found = prepare.run(settings, corpus(tmp_path / "corpus", reviews(300)), model, tmp_path / "queries")
+    settings.transformer = Transformer(1, 2, 16, 270, 24, 4, 16, 3e-3, 1, 1)
+    found = prepare_stages.run(settings, corpus(tmp_path / "corpus", reviews(300)), model, tmp_path / "queries")
     good, bad = labellers.load("transformer", tmp_path / "queries").score(["", ""], ["good " * 8, "bad " * 8])
     assert good > bad
     assert found["transformer_accuracy"] > 0.6
     with composer(ROOT / "conf") as compose:
         prepared = kinds.owned(compose(["labeller=transformer"]))["prepare"]
         assert kinds.owned(compose([]))["prepare"]["transformer"] is None
-    assert config.parse("prepare", prepared, "conf").transformer.width == 512  # the paper's
+    assert parse("prepare", prepared, "conf").transformer.width == 512  # the paper's
 
 
-def pretrain_settings(**changes: object) -> config.Pretrain:
+def pretrain_settings(**changes: object) -> Pretrain:
     """Six steps of two windows of eight tokens."""
     base = {
         "name": "toy", "source": "imdb", "vocab_size": 270, "context": 16, "layers": 1, "heads": 2, "width": 16,
         "tokens": 96, "batch_size": 2, "length": 8, "warmup_steps": 2,
         "muon_lr": 0.01, "adam_lr": 0.01, "checkpoint_steps": 2, "threads": 1, "seed": 1,
     }  # fmt: skip
-    return config.Pretrain(**(base | changes))  # type: ignore[arg-type]
+    return Pretrain(**(base | changes))  # type: ignore[arg-type]
 
 
 def test_pretraining_resumes_bit_identically(tmp_path, monkeypatch):

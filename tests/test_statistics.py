@@ -8,11 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preflab.evaluate.statistics import (
-    bootstrap,
-    bootstrap_ratio,
-    majority,
-)
+from preflab.evaluate.statistics import bootstrap, bootstrap_ratio, majority
 
 
 def probability_by_enumeration(p: float, votes: int) -> float:

@@ -6,10 +6,26 @@ from dataclasses import replace
 
 import pytest
 
-from preflab.report import absent, figures, samples, summaries, summarizers, summary_figures, tables
-from preflab.report.compare import Arm
-from preflab.report.load import Cell, Grid
+from preflab.report import absent
+from preflab.report.cells import summarizers
+from preflab.report.cells.arms import Arm
+from preflab.report.cells.load import Cell, Grid
+from preflab.report.figures import preference
+from preflab.report.figures import summaries as summaries_figures
+from preflab.report.figures.summaries import again, new, origins, plots
+from preflab.report.samples import side_by_side
 from preflab.report.table import Column, Row, Table
+from preflab.report.tables.order import all_tables
+from preflab.report.tables.summaries import (
+    MATCHES,
+    all_tables,
+    judge_note,
+    protocol,
+    table_4,
+    table_5,
+    table_7,
+    table_8,
+)
 
 ARTICLES = [f"The cat number {i} sat on the mat. It was happy and it slept." for i in range(4)]
 SETTINGS = {"task": {"temperature": 0.5, "truncate_token": ".", "truncate_after": 20, "response_length": 40}}
@@ -57,7 +73,7 @@ def shown(table: Table) -> dict[str, dict[str, str]]:
 
 
 def test_rouge_is_the_mean_over_seeds_and_articles_beside_the_papers():
-    rows = shown(summaries.table_4(GRID))
+    rows = shown(table_4(GRID))
     ours = rows["60k online"]
     assert ours["r1"] == "45.0 [40.0, 50.0]"  # both seeds of a resample are the first in one of four, or the second
     assert ours["r2"] == "15.0 [10.0, 20.0]"
@@ -70,37 +86,37 @@ def test_rouge_is_the_mean_over_seeds_and_articles_beside_the_papers():
 
 
 def test_the_protocol_of_rouge_is_printed():
-    note = next(note for note in summaries.table_4(GRID).notes if note.startswith("CNN/DM"))
+    note = next(note for note in table_4(GRID).notes if note.startswith("CNN/DM"))
     for words in ("rouge-score 0", "Porter-stemmed", "rougeLsum, split by sentencex", "sampled at T = 0.5"):
         assert words in note
     assert "cut at the first full stop after 20 tokens, at most 40 tokens" in note
     unknown = grid_of(*(replace(one, settings={}) for one in GRID.cells))
-    assert "of length not recorded" in summaries.protocol(unknown, "cnndm")
+    assert "of length not recorded" in protocol(unknown, "cnndm")
 
 
 def test_the_judge_compares_the_papers_pairs():
-    rows = shown(summaries.table_5(GRID))
+    rows = shown(table_5(GRID))
     assert rows["60k online vs lead-3"]["wins"].startswith("62.5 [")  # won, lost, equal, won
     assert (rows["60k online vs lead-3"]["paper"], rows["60k online vs lead-3"]["where"]) == ("40", "notes")
     assert rows["60k online vs lead-3"]["seeds"] == "1, 2"
     assert rows["60k online vs zero-shot"]["wins"].startswith("87.5 [")  # an equal text counts ½
     assert rows["60k online vs 60k offline"]["where"] == "memory (0.4)"
-    assert list(rows) == [f"{a} vs {b}" for a, b in summaries.MATCHES]
-    assert "ROUGE is perfect by definition" in summaries.judge_note(GRID)
+    assert list(rows) == [f"{a} vs {b}" for a, b in MATCHES]
+    assert "ROUGE is perfect by definition" in judge_note(GRID)
 
 
 def test_copied_starts_of_all_articles_and_of_those_with_a_preamble():
-    ours = shown(summaries.table_7(GRID))["60k online"]
+    ours = shown(table_7(GRID))["60k online"]
     assert ours["all"].startswith("37.5 [")  # 0 of 4 and 3 of 4
     assert ours["preamble"].startswith("25.0 [")  # 0 of 2 and 1 of 2
     assert (ours["contexts"], ours["with"]) == ("4", "2")
     assert (ours["paper"], ours["paper_preamble"]) == ("77.6", "1.4")
     bare = grid_of(ZERO_SHOT, online(1, preamble=0.0))
-    assert shown(summaries.table_7(bare))["60k online"]["preamble"] == "–"
+    assert shown(table_7(bare))["60k online"]["preamble"] == "–"
 
 
 def test_accuracy_stands_beside_the_papers_thirty():
-    table = summaries.table_8(GRID)
+    table = table_8(GRID)
     ours = shown(table)["60k online"]
     assert ours["supported"].startswith("75.0 [")
     assert (ours["contexts"], ours["paper"], ours["paper_of"]) == ("4", "97", "29/30")
@@ -108,7 +124,7 @@ def test_accuracy_stands_beside_the_papers_thirty():
 
 
 def test_what_the_grid_lacks_says_not_run_and_names_the_command():
-    for table, column in zip(summaries.all_tables(GRID), ("r1", "wins", "all", "supported"), strict=True):
+    for table, column in zip(all_tables(GRID), ("r1", "wins", "all", "supported"), strict=True):
         by_name = {str(row.values["arm"]): row for row in table.rows}
         name = "60k online vs supervised" if table.label == "table5" else "supervised"
         assert (by_name[name].values[column], by_name[name].cells) == ("not run", ())
@@ -120,13 +136,13 @@ def test_what_the_grid_lacks_says_not_run_and_names_the_command():
         assert large.endswith(
             "30k online (CNN/DM); all of TL;DR. `python -m pipelines.grid smollm2 && dvc repro` runs it."
         )
-    assert shown(summaries.table_4(GRID))["30k online"]["paper_avg"] == "26.99"
+    assert shown(table_4(GRID))["30k online"]["paper_avg"] == "26.99"
 
 
 def test_supervised_rl_of_either_collection_has_the_papers_number():
     axes = {"method": "supervised-rl", "labels": "60k", "collection": "offline", "seed": 1}
     grid = grid_of(*GRID.cells, cell("supervised-rl", axes | {"overrides": {"method": "supervised_rl"}}))
-    assert shown(summaries.table_4(grid))["supervised-rl 60k offline"]["paper_avg"] == "31.60"
+    assert shown(table_4(grid))["supervised-rl 60k offline"]["paper_avg"] == "31.60"
 
 
 def test_policies_that_the_paper_has_not_stand_below_it():
@@ -137,7 +153,7 @@ def test_policies_that_the_paper_has_not_stand_below_it():
     found = summarizers.entries(grid, "cnndm")
     assert [entry.name for entry in found[-2:]] == ["best-of-n 60k offline", "60k offline, no_kl"]
     assert len(found) == len(summarizers.POLICIES) + 2
-    drawn = summary_figures.drawn(grid, "cnndm")
+    drawn = summaries_figures.drawn(grid, "cnndm")
     assert [entry.name for entry in drawn] == ["zero-shot", "lead-3", "60k online", "best-of-n 60k offline"]
 
 
@@ -145,11 +161,11 @@ def test_other_tasks_of_the_grid_are_left_out():
     other = {"task": "sentiment", "zero_shot": "sentiment-zero-shot", "labeller": "classifier"}
     style = [cell("sentiment-zero-shot", other | {"method": "zero-shot"})]
     style += [cell("sentiment-60k", other | {"labels": "60k", "collection": "online", "seed": 1, "num_train": 120})]
-    for here, both in zip(summaries.all_tables(GRID), summaries.all_tables(grid_of(*GRID.cells, *style)), strict=True):
+    for here, both in zip(all_tables(GRID), all_tables(grid_of(*GRID.cells, *style)), strict=True):
         assert shown(here) == shown(both)
         assert here.notes == both.notes
-    assert summaries.all_tables(grid_of(*style)) == []
-    assert summary_figures.plots(grid_of(*style)) == []
+    assert all_tables(grid_of(*style)) == []
+    assert plots(grid_of(*style)) == []
 
 
 def test_a_grid_without_summaries_has_a_line_for_each_table_and_figure():
@@ -175,7 +191,7 @@ def test_not_run_has_the_same_form_in_every_file():
 
 
 def test_every_form_of_the_tables_of_summaries_can_be_written():
-    for table in summaries.all_tables(GRID):
+    for table in all_tables(GRID):
         rows = list(csv.reader(io.StringIO(table.csv())))
         assert {len(row) for row in rows} == {len(rows[0])}
         assert table.latex().count(r" \\") == len(table.rows) + 1
@@ -189,7 +205,7 @@ def shares(response: str, measure) -> dict[str, float]:
 
 
 def test_new_units_are_counted_over_all_summaries():
-    found = shares("The cat number. Dogs ran.", summary_figures.new)
+    found = shares("The cat number. Dogs ran.", new)
     assert found == {
         "1-grams": pytest.approx(2 / 5),  # dogs, ran
         "2-grams": pytest.approx(1 / 3),  # dogs ran
@@ -199,7 +215,7 @@ def test_new_units_are_counted_over_all_summaries():
 
 
 def test_repeated_units_are_those_that_stood_before():
-    found = shares("It was happy. It was happy. It ran.", summary_figures.again)
+    found = shares("It was happy. It was happy. It ran.", again)
     assert found["1-grams"] == pytest.approx(4 / 8)
     assert found["2-grams"] == pytest.approx(2 / 5)
     assert (found["3-grams"], found["sentences"]) == (0.5, pytest.approx(1 / 3))
@@ -208,25 +224,25 @@ def test_repeated_units_are_those_that_stood_before():
 def test_copied_bigrams_by_their_place_in_the_source():
     # 14 words of the source are 13 bigrams: "the cat" is the first, "it slept" the last
     arm = Arm("one", "cnndm, tiny", (cell("one", {}, response="The cat ran. And it slept."),))
-    found = summary_figures.origins(arm)
+    found = origins(arm)
     assert found is not None
     # the bigrams: the cat, cat ran, ran and, and it, it slept; copied: places 0, 11 and 12 of 13, tenths 0, 8 and 9
     assert [part.mean for part in found.parts] == pytest.approx([1 / 3, *[0] * 7, 1 / 3, 1 / 3])
     assert found.copied == pytest.approx(3 / 5)
     nothing = Arm("none", "cnndm, tiny", (cell("none", {}, response="Nobody came."),))
-    assert summary_figures.origins(nothing) is None
+    assert origins(nothing) is None
 
 
 def test_figures_are_drawn_alike_each_time():
-    drawn = {figure.label: figure.svg for figure in figures.all_figures(grid_of(ZERO_SHOT, LEAD_3), [])}
+    drawn = {figure.label: figure.svg for figure in preference.all_figures(grid_of(ZERO_SHOT, LEAD_3), [])}
     assert list(drawn) == ["figure5", "figure6", "figure7"]
-    assert drawn == {figure.label: figure.svg for figure in figures.all_figures(grid_of(ZERO_SHOT, LEAD_3), [])}
-    assert all("SYNTHETIC" in one.caption for one in summary_figures.plots(GRID))
+    assert drawn == {figure.label: figure.svg for figure in preference.all_figures(grid_of(ZERO_SHOT, LEAD_3), [])}
+    assert all("SYNTHETIC" in one.caption for one in plots(GRID))
 
 
 def test_samples_of_summaries_stand_below_their_article_and_reference():
     cells = [replace(one, samples=one.samples | {"reference": ["A cat *slept*."] * 4}) for one in GRID.cells]
-    lines = samples.markdown(grid_of(*cells), "").splitlines()
+    lines = side_by_side.markdown(grid_of(*cells), "").splitlines()
     start = lines.index("### Article 1")
     assert lines[start + 2 : start + 8] == [
         f"> {ARTICLES[0]}",
@@ -241,6 +257,6 @@ def test_samples_of_summaries_stand_below_their_article_and_reference():
 
 def test_tables_of_all_policies_take_those_without_kl_or_reward_model():
     grid = grid_of(ZERO_SHOT, LEAD_3, cell("cnndm-supervised-1", {"method": "supervised", "seed": 1}))
-    found = {table.label: table for table in tables.all_tables(grid)}
+    found = {table.label: table for table in all_tables(grid)}
     assert shown(found["cells"])["cnndm-supervised-1"]["kl"] == "–"
     assert "lead-3" in shown(found["scores"])

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preflab import labellers, words
+from preflab import labellers
 from preflab.errors import PreflabError
 from preflab.labellers import summary
 from preflab.labellers.summary import Summary, copied, coverage, faithfulness, read
+from preflab.text import words
 
 SOURCE = "Police said Anna Berg stole 3 boats. The mayor praised the dog that found them near Oslo."
 REFERENCE = "Berg stole three boats."  # berg (a sentence's first word is no name), stole, boats; two pairs

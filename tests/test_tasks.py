@@ -18,7 +18,9 @@ import workspace
 import yaml
 from samples import SAMPLES
 
-from preflab import cells, code, dvc_state
+from preflab.build import dvc_state
+from preflab.grid import code, instances_yaml
+from preflab.grid import specs as specs_grid
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -45,9 +47,9 @@ def build(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, ob
     """Every stage of the grid of a workspace, in this process; the rows of its cells."""
     monkeypatch.chdir(root)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
-    built = cells.build(root, "quick")
-    cells.write_params(root, built)
-    stages = dvc_state.stages(yaml.safe_load((root / "dvc.yaml").read_text()), cells.as_data(built))
+    built = specs_grid.build(root, "quick")
+    instances_yaml.write_params(root, built)
+    stages = dvc_state.stages(yaml.safe_load((root / "dvc.yaml").read_text()), instances_yaml.as_data(built))
     for instance in built.instances.values():
         words = shlex.split(stages[instance.stage].cmd)
         words = words[: words.index("--run")] if "--run" in words else words  # nothing is recorded

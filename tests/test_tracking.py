@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from preflab import spool, tracking
+from preflab.records import spool, tracking
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

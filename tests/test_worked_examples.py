@@ -11,7 +11,8 @@ import test_report
 import workspace
 from documents import PROJECT
 
-from preflab import cells, code
+from preflab.grid import code, instances_yaml
+from preflab.grid.specs import build
 
 DOCUMENT = "CONTRIBUTING.md"
 
@@ -23,7 +24,7 @@ def project(tmp_path: Path) -> Path:
         shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("assets", "__pycache__"))
     (tmp_path / "src" / "preflab" / "assets").symlink_to(PROJECT / "src" / "preflab" / "assets")
     shutil.copy(PROJECT / "dvc.yaml", tmp_path)
-    cells.write(tmp_path, cells.build(tmp_path, "smoke"))  # a pipeline that is there already
+    instances_yaml.write(tmp_path, build(tmp_path, "smoke"))  # a pipeline that is there already
     workspace.run(tmp_path, "git", "init", "-q")
     (tmp_path / ".dvc").mkdir()
     shutil.copy(PROJECT / ".dvc" / "config", tmp_path / ".dvc")

@@ -3,8 +3,9 @@
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from preflab.config import AdaptiveKL, Policy, PolicyStage, Reward, Runtime, Task
-from preflab.layout import Layout
+from preflab.sampling.prompt import Layout
+from preflab.settings.method import AdaptiveKL, Policy, Reward, Runtime, Task
+from preflab.settings.stages import PolicyStage
 
 VOCABULARY = 11
 PAD = VOCABULARY

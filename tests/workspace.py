@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from preflab import code
+from preflab.grid import code
 
 PROJECT = Path(__file__).resolve().parents[1]
 STAGES = [
@@ -69,7 +69,7 @@ if "--metrics" in options:
     write(options["--metrics"], json.dumps(metrics))
 if "--curve" in options:
     rows = "".join(f"{i},{i},{i * value},{i * value},{value}\\n" for i in range(3))
-    write(options["--curve"], "step,episode,true_reward,kl,loss\\n" + rows)
+    write(options["--curve"], "step,episode,true_score,kl,loss\\n" + rows)
 if "--run" in options:
     record = {"run_id": None, "kind": kind, "id": params.stem, "started": datetime.now(UTC).isoformat(), "wall_s": 0.1}
     write(options["--run"], json.dumps(record))
@@ -106,7 +106,7 @@ def python(root: Path, *arguments: str, check: bool = True, **env: str) -> subpr
 
 
 def make(root: Path, spec: dict[str, object] | None = None) -> Path:
-    """The workspace, with conf/grid/quick.yaml replaced by `spec` (SMALL) and cells.yaml generated from it."""
+    """The workspace, with conf/grid/quick.yaml replaced by `spec` (SMALL) and instances.yaml generated from it."""
     root.mkdir(parents=True, exist_ok=True)
     shutil.copytree(PROJECT / "conf", root / "conf")
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):

@@ -36,14 +36,15 @@ class DvcLauncher(Launcher):
         self.context, self.task, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from preflab import sweep, sweep_run
+        from preflab.sweep.points import load
+        from preflab.sweep.run import build
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         root = Path.cwd()
         this = self.config.sweep
-        grid = sweep.load(root, [list(overrides) for overrides in job_overrides], this.grid, this.name)
-        sweep_run.build(root, grid.graph(), self.jobs)
+        grid = load(root, [list(overrides) for overrides in job_overrides], this.grid, this.name)
+        build(root, grid.graph(), self.jobs)
         return [self._result(list(overrides), initial_job_idx + at) for at, overrides in enumerate(job_overrides)]
 
     def _result(self, overrides: list[str], number: int) -> JobReturn:

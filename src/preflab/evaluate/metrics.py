@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from preflab.evaluate import copying, faithfulness, rouge
+from preflab.text import copying, faithfulness, rouge
 
 
 def mean_and_se(name: str, values: np.ndarray) -> dict[str, float]:

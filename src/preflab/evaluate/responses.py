@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preflab import baselines, models, rollout, runtime
-from preflab.config import EvaluateStage
 from preflab.errors import PreflabError
-from preflab.evaluate import frontier
-from preflab.reference import Reference
+from preflab.evaluate import baselines, frontier
+from preflab.machine import runtime
+from preflab.models import causal_lm
+from preflab.sampling import rollout
+from preflab.sampling.reference import Reference
+from preflab.settings.stages import EvaluateStage
 
 Score = Callable[[Tensor, Tensor], Tensor]
 
@@ -39,7 +41,7 @@ def sampled(cfg: EvaluateStage, lm: Any, ref: Reference, queries: Tensor) -> Res
         part, chunk = job
         uniform = rollout.random_numbers(len(chunk), length, queries.device, cfg.evaluation.seed, "evaluate", part)
         ro = rollout.sample(lm, ref.layout.inputs(chunk), uniform, temperature, pad_id)
-        base = models.response_logprobs(ref.lm, ro.tokens, length, temperature, pad_id)
+        base = causal_lm.response_logprobs(ref.lm, ro.tokens, length, temperature, pad_id)
         return ro.responses, (ro.logprobs - base).sum(1)
 
     jobs = list(enumerate(queries.split(cfg.evaluation.rollout_batch)))
@@ -91,11 +93,11 @@ def of_reference(cfg: EvaluateStage, ref: Reference, queries: Tensor, samples: i
     responses, _ = _side_by_side(
         sample_part, [(row, part, count) for row in range(len(queries)) for part, count in enumerate(parts)]
     )
-    return models.decode(ref.tokenizer, responses, layout.pad_id)
+    return causal_lm.decode(ref.tokenizer, responses, layout.pad_id)
 
 
 def written(method: str, ref: Reference, source: list[tuple[str, str | None]], where: str) -> Responses:
-    """The texts of a baseline (preflab.baselines); `source`: queries and references, from the file `where`."""
+    """The texts of a baseline (preflab.evaluate.baselines); `source`: queries and references, from the file `where`."""
     try:
         texts = baselines.respond(method, [query for query, _ in source], [reference for _, reference in source])
     except PreflabError as error:
@@ -120,6 +122,6 @@ def _side_by_side(function: Callable[[Any], tuple[Tensor, Tensor]], jobs: list[A
 
 def _of_tokens(ref: Reference, responses: Tensor, kl: np.ndarray) -> Responses:
     truncated = ref.layout.truncate(responses)
-    texts = models.decode(ref.tokenizer, truncated, ref.layout.pad_id)
+    texts = causal_lm.decode(ref.tokenizer, truncated, ref.layout.pad_id)
     length = (truncated != ref.layout.pad_id).sum(1).cpu().numpy()
     return Responses(texts, truncated, kl, length, ref.layout.ended(responses).cpu().numpy())

@@ -1,15 +1,14 @@
 """Who labels: one module a scorer, each with `load(queries) -> Labeller`; or any Python function.
 
 The setting `labeller.scorer` is a module's name, or the dotted path of a function (see _function.py).  The stage
-`comparisons` writes it to `labeller.json` and the stage `reward` to the `reward.json` of a known reward; whoever needs
+`comparisons` writes it to `labeller.json` and the stage `reward` to the `reward.json` of a true score; whoever needs
 the labeller later loads it by that record.
 """
 
-import importlib
-import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from preflab import plugins
 from preflab.errors import PreflabError, did_you_mean
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Labeller(Protocol):
-    """What gives the labels, the known reward of the mock experiment, and the true score of a sample."""
+    """What gives the labels, the true score of the mock experiment, and the true score of a sample."""
 
     def score(self, queries: list[str], responses: list[str], /) -> "np.ndarray":
         """`[texts]` scores of the responses, float64, in a unit of the labeller's own; the higher is preferred.
@@ -29,7 +28,7 @@ class Labeller(Protocol):
 
 def names() -> list[str]:
     """The modules of this package, none of them imported; those that begin with `_` are no choices."""
-    return [module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")]
+    return plugins.names("labellers")
 
 
 def unknown(scorer: str, key: str = "scorer") -> str:
@@ -61,5 +60,5 @@ def load(scorer: str, queries: Path) -> Labeller:
         return _function.load(scorer)
     if scorer not in names():
         raise PreflabError(unknown(scorer))
-    labeller: Labeller = importlib.import_module(f"{__name__}.{scorer}").load(queries)
+    labeller: Labeller = plugins.load("labellers", scorer, "labeller.scorer").load(queries)
     return labeller

@@ -1,7 +1,7 @@
 """Any Python function as a labeller, by its dotted path: `labeller.scorer=package.module.function`.
 
 It is called as `function(queries, responses)` with two lists of texts and gives a finite number for each response.  It
-lies in the project's src/, beside preflab, where a change makes stages stale (code.py), or in an installed package,
+lies in the project's src/, beside preflab, where a change makes stages stale (grid/code.py), or in an installed package,
 whose version is the user's to keep, as torch's is.  It is imported when settings are checked: heavy packages are best
 imported inside the function.
 """

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from preflab.evaluate import faithfulness
 from preflab.labellers import summary
+from preflab.text import faithfulness
 
 
 @dataclass(frozen=True, slots=True)

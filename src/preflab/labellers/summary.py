@@ -27,9 +27,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preflab import prepare
+from preflab.corpora.queries import load_texts
 from preflab.errors import PreflabError
-from preflab.words import cased, is_content, sentences, stem, words
+from preflab.text.words import cased, is_content, sentences, stem, words
 
 FAITHFULNESS = 2 / 3  # ours: its weight in the score, the rest is coverage
 COPYING = 0.5  # ours: what a text loses that is copied as a whole, enough to rank copying below the references
@@ -134,7 +134,7 @@ def references(queries: Path) -> dict[str, str]:
     """The reference summary of each query of all splits, the first where one occurs twice; raises if one has none."""
     found: dict[str, str] = {}
     for file in sorted(queries.glob("*.parquet")):
-        for row, (query, reference) in enumerate(prepare.load_texts(queries, file.stem)):
+        for row, (query, reference) in enumerate(load_texts(queries, file.stem)):
             if reference is None:
                 raise PreflabError(
                     f"{file}: row {row} has no reference summary, and labeller.scorer=summary needs "

@@ -1,10 +1,10 @@
-"""The paper's kind of classifier (sentiment_transformer.py), trained by the stage `prepare`."""
+"""The paper's kind of classifier (labellers/classifiers/transformer.py), trained by the stage `prepare`."""
 
 import os
 from pathlib import Path
 
-from preflab import sentiment_transformer
 from preflab.labellers._responses import OfResponses
+from preflab.labellers.classifiers import transformer
 
 
 def load(queries: Path) -> OfResponses:
@@ -12,4 +12,4 @@ def load(queries: Path) -> OfResponses:
     import torch
 
     device = os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
-    return OfResponses(sentiment_transformer.load(queries / "classifiers", "transformer", device).score)
+    return OfResponses(transformer.load(queries / "classifiers", "transformer", device).score)

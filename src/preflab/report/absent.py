@@ -6,8 +6,8 @@ A table or figure of which the grid has nothing is not built; being in `ITEMS`, 
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from preflab.report.claims.verdicts import NOT_RUN
 from preflab.report.table import Row, Value
-from preflab.report.verdicts import NOT_RUN
 
 CLAIMS = "claims"  # the grid of conf/grid/ that runs most of what is missing elsewhere
 SUMMARIES = "claims"  # the one that runs cnndm

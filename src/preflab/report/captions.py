@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from preflab.report.compare import MOCK, Arm, Family
-from preflab.report.load import Cell, Grid
+from preflab.report.cells.arms import DIRECT, Arm, Family
+from preflab.report.cells.load import Cell, Grid
 from preflab.report.table import NOTHING, Column, Row, Table, Value
 
 JUDGES = {  # of the labellers in conf/labeller/
@@ -23,8 +23,8 @@ def labels_text(grid: Grid, cell: Cell) -> str:
     """`5k × 1/40 = 120`: the paper's budget, the scale, what it comes to in whole batches."""
     if cell.row["labels"] is None:
         return "none"
-    if cell.row["labels"] == MOCK:
-        return "known reward"
+    if cell.row["labels"] == DIRECT:
+        return "true score"
     return f"{cell.row['labels']} × {scale(grid, cell)} = {cell.row['num_train']}"
 
 

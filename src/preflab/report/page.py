@@ -5,13 +5,18 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from preflab.report import absent, captions, claims_page, figures, listed, made, samples
-from preflab.report import claims as claims_
-from preflab.report.claims import Claim
-from preflab.report.drawing import Figure
-from preflab.report.load import Grid
+from preflab.report import absent, captions
+from preflab.report.cells.load import Grid
+from preflab.report.claims import decide as claims_
+from preflab.report.claims import page as page_claims
+from preflab.report.claims.decide import Claim
+from preflab.report.claims.page import as_json, markdown_table
+from preflab.report.claims.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED
+from preflab.report.figures import preference
+from preflab.report.figures.drawing import Figure
+from preflab.report.samples import side_by_side
 from preflab.report.table import Table
-from preflab.report.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED
+from preflab.report.tables import listed, provenance
 
 TITLE = "Fine-Tuning Language Models from Human Preferences"
 TONES = {REPRODUCED: "holds", CONTRADICTED: "fails", INCONCLUSIVE: "open", NOT_RUN: "none"}  # colours of the page
@@ -36,8 +41,8 @@ def build(grid: Grid, claims: Path, tables: Path) -> Report:
         grid,
         decided,
         results,
-        [made.stages(grid), made.provenance(grid)],
-        figures.all_figures(grid, results),
+        [provenance.stages(grid), provenance.provenance(grid)],
+        preference.all_figures(grid, results),
     )
 
 
@@ -48,9 +53,9 @@ def write(report: Report, out: Path) -> list[Path]:
     files = {
         "index.md": markdown(report),
         "index.html": page(report),
-        "samples.md": samples.markdown(report.grid, warning(report.grid)),
-        "claims.md": claims_page.markdown(report.grid, report.claims, warning(report.grid)),
-        "claims.json": claims_page.as_json(report.grid, report.claims),
+        "samples.md": side_by_side.markdown(report.grid, warning(report.grid)),
+        "claims.md": page_claims.markdown(report.grid, report.claims, warning(report.grid)),
+        "claims.json": as_json(report.grid, report.claims),
     }
     files["report.json"] = json.dumps(summary(report), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     for table in report.results + report.making:
@@ -71,9 +76,9 @@ def write(report: Report, out: Path) -> list[Path]:
 def markdown(report: Report) -> str:
     """index.md."""
     lines = [f"# {TITLE}: the grid `{report.grid.name}`", "", warning(report.grid), "", "## Verdicts", ""]
-    care = claims_page.care(report.claims)
-    lines += [f"{claims_page.counts(report.claims).capitalize()}. {VERDICTS}", "", *([care, ""] if care else [])]
-    lines += [claims_page.markdown_table(report.claims), "", "## Figures", ""]
+    care = page_claims.care(report.claims)
+    lines += [f"{page_claims.counts(report.claims).capitalize()}. {VERDICTS}", "", *([care, ""] if care else [])]
+    lines += [markdown_table(report.claims), "", "## Figures", ""]
     lines += [f"![{figure.alt}](figures/{figure.label}.svg)\n\n*{figure.caption}*\n" for figure in report.figures]
     lines += ["## Tables", ""]
     lines += [
@@ -83,17 +88,17 @@ def markdown(report: Report) -> str:
     lines += [
         "## Samples",
         "",
-        f"[{samples.SAMPLES} contexts side by side](samples.md).",
+        f"[{side_by_side.SAMPLES} contexts side by side](samples.md).",
         "",
         "## How this was made",
         "",
     ]
-    lines += [f"* {name}: {text}" for name, text in made.facts(report.grid)]
+    lines += [f"* {name}: {text}" for name, text in provenance.facts(report.grid)]
     lines += ["", report.making[0].markdown(), "## Provenance", "", PROVENANCE, ""]
     for cell in report.grid.cells:
         number = captions.references(report.grid)[cell.id]
         lines += [f'<a id="cell-{number}"></a>**{number}. {cell.id}** ({captions.source_text(cell)})', ""]
-        for kind, instance, record in made.lineage(cell, report.grid):
+        for kind, instance, record in provenance.lineage(cell, report.grid):
             lines.append(f"* {kind} `{instance}`: {origin(record)}")
             inputs = sorted(record["inputs"].items()) if record else []
             lines += [f"  * input `{path}`, md5 `{md5}`" for path, md5 in inputs]
@@ -130,16 +135,16 @@ def page(report: Report) -> str:
         title=TITLE,
         grid=report.grid,
         warning=warning(report.grid),
-        claims=[(line, TONES[line.verdict]) for line in claims_page.lines(report.claims)],
-        counts=claims_page.counts(report.claims).capitalize(),
-        care=claims_page.care(report.claims),
+        claims=[(line, TONES[line.verdict]) for line in page_claims.lines(report.claims)],
+        counts=page_claims.counts(report.claims).capitalize(),
+        care=page_claims.care(report.claims),
         tables=by_label,
         more=[table.label for table in report.results if f"tables.{table.label} " not in source],  # without a place
         figures={figure.label: (figure, inline(figure.svg)) for figure in report.figures},
         not_run=not_run(report),
-        samples=samples.samples(report.grid),
-        facts=made.facts(report.grid),
-        cells=[(cell, captions.source_text(cell), made.lineage(cell, report.grid)) for cell in report.grid.cells],
+        samples=side_by_side.samples(report.grid),
+        facts=provenance.facts(report.grid),
+        cells=[(cell, captions.source_text(cell), provenance.lineage(cell, report.grid)) for cell in report.grid.cells],
         origin=origin,
     )
 
@@ -179,9 +184,9 @@ def warning(grid: Grid) -> str:
 def origin(record: dict[str, Any] | None) -> str:
     """Where one stage's output comes from."""
     if record is None:
-        return made.CACHED
+        return provenance.CACHED
     run = f"MLflow run {record['run_id']}" if record["run_id"] else "not in MLflow"
-    return f"{run}, commit {made.commit(record)}, params sha256 {record['params_sha256'][:12]}"
+    return f"{run}, commit {provenance.commit(record)}, params sha256 {record['params_sha256'][:12]}"
 
 
 def inline(svg: str) -> str:

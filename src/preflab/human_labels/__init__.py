@@ -1,0 +1,1 @@
+"""Files of human labels: their formats, one schema, what they hold."""

@@ -1,0 +1,89 @@
+"""Rows as texts and as token ids of one tokenizer: GPT-2's ids are decoded, and tokenised again for another model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from preflab.downloads.wheels import digest
+from preflab.errors import PreflabError
+from preflab.human_labels import gpt2
+from preflab.human_labels.readers import Row
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+GPT2 = "gpt2"
+BROKEN = "\ufffd"  # what stands in a text for half a character, where a response was cut inside of one
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """The query first, then the samples: as texts, and as ids without pads (None where only the texts are known)."""
+
+    texts: list[str]
+    ids: list[list[int]] | None
+
+
+class Translator:
+    """To the tokens of the model in `folder`; without one, texts have no ids and GPT-2's ids stay what they are.
+
+    `rows` of GPT-2's ids came by; `broken` texts of theirs have a character of which only half was there; `keeps`:
+    their ids are already those that are wanted.
+    """
+
+    def __init__(self, folder: Path | None, gpt2_folder: Path | None) -> None:
+        self.folder, self.gpt2_folder = folder, gpt2_folder
+        self.target = _load(folder) if folder else None
+        self.gpt2: Tokenizer | None = None  # fetched for the first row that needs it
+        self.keeps = self.target is None
+        self.rows = self.broken = 0
+
+    @property
+    def vocabulary(self) -> str:
+        """Whose ids they are: `gpt2`, or the sha256 of a tokenizer.json; empty where there are none."""
+        if self.folder and not self.keeps:
+            return digest(self.folder / "tokenizer.json")
+        return GPT2 if self.rows else ""
+
+    def translate(self, rows: Sequence[Row]) -> list[Translated]:
+        """A batch of rows, which are all of texts or all of GPT-2's ids."""
+        kept = None if isinstance(rows[0].query, str) else [real(row) for row in rows]
+        if kept is None:
+            texts = [[str(one) for one in (row.query, *row.samples)] for row in rows]
+        else:
+            texts = self._decode(kept)
+            self.rows += len(rows)
+            self.broken += sum(BROKEN in text for group in texts for text in group)
+            if self.keeps:
+                return [Translated(*pair) for pair in zip(texts, kept, strict=True)]
+        if self.target is None:
+            return [Translated(group, None) for group in texts]
+        encoded = self.target.encode_batch_fast([text for group in texts for text in group], add_special_tokens=False)
+        ids = iter([one.ids for one in encoded])
+        return [Translated(group, [next(ids) for _ in group]) for group in texts]
+
+    def _decode(self, rows: list[list[list[int]]]) -> list[list[str]]:
+        if self.gpt2 is None:
+            self.gpt2 = gpt2.load(self.gpt2_folder)
+            self.keeps = self.target is None or self.target.get_vocab() == self.gpt2.get_vocab()
+        texts = iter(self.gpt2.decode_batch([ids for row in rows for ids in row], skip_special_tokens=False))
+        return [[next(texts) for _ in row] for row in rows]
+
+
+def real(row: Row) -> list[list[int]]:
+    """GPT-2's ids of the query and the samples, without the pads at their ends."""
+    ids: list[list[int]] = [row.query, *row.samples]  # type: ignore[list-item]
+    return [one[: one.index(gpt2.PAD)] if gpt2.PAD in one else one for one in ids]
+
+
+def _load(folder: Path) -> "Tokenizer":
+    from tokenizers import Tokenizer
+
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise PreflabError(f"{file}: not found; --tokenizer names the folder of a base model (tokenizer.json in it)")
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise PreflabError(f"{file}: cannot be read ({error}); build the base model again") from error

@@ -1,0 +1,1 @@
+"""The machine: threads, precision, seeds, processes, checkpoints."""

@@ -1,0 +1,1 @@
+"""Causal language models, their scalar heads and where they come from."""

@@ -1,0 +1,224 @@
+"""Causal language models of transformers with scalar heads; padding and position ids live here and nowhere else.
+
+Queries are stored padded on the right with `pad_id`, an id outside the vocabulary, as in the original; on the way into
+a model they are padded on the left, so that every response starts at the same column.  Pads are masked, skipped by the
+position ids, and replaced by id 0 before the embedding (HF blog, general detail 3).
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from preflab.errors import PreflabError
+from preflab.machine import runtime
+from preflab.models import logprobs as logprobs_models
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+class Inputs(NamedTuple):
+    """What a transformers model needs for padded tokens: each `[batch, length]`."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    position_ids: Tensor
+
+
+def inputs(tokens: Tensor, pad_id: int) -> Inputs:
+    """Mask, position ids (the number of real tokens before each) and ids without pads, for pads anywhere."""
+    mask = tokens != pad_id
+    positions = (mask.long().cumsum(1) - 1).clamp(min=0)
+    return Inputs(tokens.masked_fill(~mask, 0), mask.long(), positions)
+
+
+def additive_mask(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """What attention adds to its logits, `[batch, 1, from, to]`: 0 where `visible` `[batch, from, to]`, else lowest."""
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
+
+
+def left_pad(tokens: Tensor, pad_id: int) -> Tensor:
+    """`tokens` `[batch, length]` with all pads moved to the left, order kept."""
+    order = torch.argsort((tokens != pad_id).int(), dim=1, stable=True)
+    return tokens.gather(1, order)
+
+
+def right_pad(tokens: Tensor, pad_id: int) -> Tensor:
+    """`tokens` `[batch, length]` with all pads moved to the right, the form in which queries are stored."""
+    order = torch.argsort((tokens == pad_id).int(), dim=1, stable=True)
+    return tokens.gather(1, order)
+
+
+def load_causal_lm(folder: Path, device: torch.device) -> Any:
+    """The base model in `folder`, fp32, in eval mode: dropout is off for policy and reward model (paper §2.1)."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if getattr(config, "activation_function", None) == "gelu_new":
+        config.activation_function = "gelu_pytorch_tanh"  # the same function in one kernel instead of eight
+    attention = (
+        "sdpa" if device.type == "cuda" else "eager"
+    )  # on a CPU, short sequences train a fifth faster without sdpa
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, config=config, dtype=torch.float32, attn_implementation=attention, local_files_only=True
+    )
+    return model.to(device).eval()
+
+
+def freeze(network: nn.Module) -> None:
+    """For a network that is only asked from now on: its matrices in the precision of the products, half the memory.
+
+    Embeddings, biases and the vocabulary matrix stay fp32, as they are used so (runtime.products).
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    network.requires_grad_(False)
+    if runtime.precision() == "fp32":
+        return
+    head = getattr(network, "get_output_embeddings", lambda: None)()
+    for module in network.modules():
+        if isinstance(module, nn.Linear | Conv1D) and module is not head:
+            module.weight.data = module.weight.data.bfloat16()
+
+
+def load_tokenizer(folder: Path) -> "Tokenizer":
+    """`tokenizer.json` of a base model, without importing transformers."""
+    from tokenizers import Tokenizer
+
+    file = folder / "tokenizer.json"
+    if not file.exists():
+        raise PreflabError(f"{file}: not found; a base model needs a fast tokenizer (tokenizer.json)")
+    return Tokenizer.from_file(str(file))
+
+
+def token_id(tokenizer: "Tokenizer", text: str) -> int:
+    """The id of a text that is one token (`.` is 13 in GPT-2)."""
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    if len(ids) != 1:
+        raise PreflabError(
+            f"task: {text!r} is {len(ids)} tokens for this model ({ids}), expected one; choose another text"
+        )
+    return int(ids[0])
+
+
+def decode(tokenizer: "Tokenizer", tokens: Tensor, pad_id: int) -> list[str]:
+    """Texts of `[batch, length]` tokens without the pads."""
+    return tokenizer.decode_batch([[i for i in row if i != pad_id] for row in tokens.tolist()])
+
+
+def trim(tokens: Tensor, pad_id: int) -> Tensor:
+    """Left-padded `tokens` `[batch, length]` without the columns that are pads in every row."""
+    return tokens[:, int((tokens == pad_id).all(0).sum()) :]
+
+
+def hidden_states(trunk: nn.Module, tokens: Tensor, pad_id: int) -> Tensor:
+    """`[batch, length, width]`: the last hidden states of a headless model, in fp32."""
+    given = inputs(tokens, pad_id)
+    with runtime.products(tokens.device):
+        return trunk(**given._asdict(), use_cache=False).last_hidden_state.float()
+
+
+def truncate(responses: Tensor, end_id: int, after: int, pad_id: int) -> Tensor:
+    """Keep each response `[batch, length]` through its first `end_id` at index ≥ `after`; pad the rest.
+
+    Responses without such a token stay whole (released lm_tasks.py:39-50).
+    """
+    ends = (responses == end_id) & (torch.arange(responses.shape[1], device=responses.device) >= after)
+    behind = (ends.long().cumsum(1) - ends.long()) > 0
+    return responses.masked_fill(behind, pad_id)
+
+
+def has_end(responses: Tensor, end_id: int, after: int) -> Tensor:
+    """`[batch]` bool: whether the response has `end_id` at index ≥ `after` (released lm_tasks.py:58-64)."""
+    return (responses[:, after:] == end_id).any(1)
+
+
+def response_logprobs(model: Any, tokens: Tensor, response_length: int, temperature: float, pad_id: int) -> Tensor:
+    """Log-probabilities `[batch, response]` of the last `response_length` tokens, logits divided by the temperature.
+
+    The vocabulary matrix is applied to response positions only.
+    """
+    hidden = hidden_states(model.base_model, tokens, pad_id)
+    return logprobs_from_hidden(model, hidden[:, -response_length - 1 : -1], tokens[:, -response_length:], temperature)
+
+
+def logprobs_from_hidden(model: Any, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    """Log-probabilities `[batch, response]` of `targets`; `hidden` `[batch, response, width]` are the states before."""
+    head = model.get_output_embeddings()
+    rows = hidden.flatten(0, 1)
+    if head.bias is None:
+        return logprobs_models.logprobs(rows / temperature, head.weight, targets.flatten()).view_as(targets)
+    logits = logits_of(model, rows, temperature)
+    return -nn.functional.cross_entropy(logits, targets.flatten(), reduction="none").view_as(targets)
+
+
+def logits_of(model: Any, hidden: Tensor, temperature: float) -> Tensor:
+    """Logits `[rows, vocabulary]` over the temperature, of last hidden states `[rows, width]`.
+
+    The states are divided, not the logits, which are far larger.
+    """
+    return model.get_output_embeddings()(hidden / temperature)
+
+
+class Policy(nn.Module):
+    """A causal LM whose trunk also feeds a scalar value head, zero at the start (released language/model.py:368)."""
+
+    def __init__(self, lm: Any) -> None:
+        super().__init__()
+        self.lm = lm
+        self.value_head = nn.Linear(width(lm), 1, device=lm.device)
+        nn.init.zeros_(self.value_head.weight)
+        nn.init.zeros_(self.value_head.bias)
+
+    def evaluate(self, tokens: Tensor, response_length: int, temperature: float, pad_id: int) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and values `[batch, response]`; V(s_t) is read before token t (released policy.py:125)."""
+        hidden = hidden_states(self.lm.base_model, tokens, pad_id)[:, -response_length - 1 : -1]
+        logprobs = logprobs_from_hidden(self.lm, hidden, tokens[:, -response_length:], temperature)
+        return logprobs, self.value_head(hidden).squeeze(-1)
+
+
+def save_policy(policy: Policy, folder: Path, base: Path) -> None:
+    """A folder that transformers can load (weights, config, tokenizer), with the value head beside."""
+    import shutil
+
+    from safetensors.torch import save_file
+
+    policy.lm.save_pretrained(folder)
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in policy.value_head.state_dict().items()},
+        folder / "value_head.safetensors",
+    )
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if (base / name).exists():
+            shutil.copyfile(base / name, folder / name)
+
+
+def width(lm: Any) -> int:
+    """The size of the hidden states."""
+    return int(lm.config.hidden_size)
+
+
+def context_length(folder: Path) -> int:
+    """The longest sequence that the base model in `folder` was built for, in tokens."""
+    return int(_config(folder, "n_positions", "max_position_embeddings"))
+
+
+def pad_id(folder: Path) -> int:
+    """The padding id: the first id outside the vocabulary of the base model in `folder`."""
+    return int(_config(folder, "vocab_size"))
+
+
+def _config(folder: Path, *keys: str) -> Any:
+    import json
+
+    file = folder / "config.json"
+    if not file.exists():
+        raise PreflabError(f"{file}: not found; `dvc repro` (stage model) brings it")
+    config = json.loads(file.read_text())
+    for key in keys:
+        if key in config:
+            return config[key]
+    raise PreflabError(f"{file}: none of the keys {', '.join(keys)}; expected the config of a transformers causal LM")

@@ -1,0 +1,1 @@
+"""What a build would run, why, and how long it will take."""

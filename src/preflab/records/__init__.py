@@ -1,0 +1,1 @@
+"""Records of what ran: MLflow, run records, the results of a cell."""

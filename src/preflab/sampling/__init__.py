@@ -1,0 +1,1 @@
+"""Prompts, rollouts and the reference that writes them."""

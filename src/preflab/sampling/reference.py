@@ -1,0 +1,54 @@
+"""The frozen reference ρ and what every stage reads beside it."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from preflab.corpora.queries import load_queries
+from preflab.errors import PreflabError
+from preflab.machine import runtime
+from preflab.models import causal_lm
+from preflab.sampling import prompt
+from preflab.sampling.prompt import Layout
+from preflab.settings.method import Runtime, Task
+
+
+class Reference(NamedTuple):
+    """`queries`: left-padded queries `[rows, query]`; `layout`: what the policy reads of them, where responses end."""
+
+    lm: Any
+    tokenizer: Any
+    queries: Tensor
+    layout: Layout
+
+
+def load(settings: Runtime, task: Task, queries: Path, model: Path, split: str = "train") -> Reference:
+    """Prepare the machine, load the base model in `model` and one split of the queries in `queries`."""
+    device = runtime.start(settings.threads, settings.precision)
+    lm = causal_lm.load_causal_lm(model, device).requires_grad_(False)
+    tokenizer = causal_lm.load_tokenizer(model)
+    shape = prompt.of(task, tokenizer, causal_lm.pad_id(model))
+    check_length(task, shape, model)
+    rows = load_queries(queries, split)
+    if len(rows[0]) != task.query_length:
+        raise PreflabError(
+            f"{queries}/{split}.parquet: queries of {len(rows[0])} tokens, "
+            f"expected task.query_length={task.query_length}; "
+            "run `python -m pipelines.grid`, then `dvc repro`"
+        )
+    tokens = causal_lm.left_pad(torch.tensor(rows, device=device), shape.pad_id)
+    return Reference(lm, tokenizer, tokens, shape)
+
+
+def check_length(task: Task, shape: Layout, model: Path) -> None:
+    """What the policy reads and writes must fit into the model's context."""
+    around = len(shape.prefix) + len(shape.suffix)
+    length, context = task.query_length + around + task.response_length, causal_lm.context_length(model)
+    if length > context:
+        raise PreflabError(
+            f"task.query_length={task.query_length}, task.response_length={task.response_length}: {length} tokens "
+            f"with the {around} of task.prefix and task.suffix, but the model in {model} has a context of {context}; "
+            "shorten one of them"
+        )

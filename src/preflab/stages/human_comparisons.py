@@ -1,0 +1,256 @@
+"""The stage `human_comparisons`, in place of `comparisons`: people's labels in the tokens of a cell's model.
+
+    labels.parquet ── of use? ── tokens ── cut to the task ── train.parquet, heldout.parquet
+    samples of the reference ── scorer and judge ─────────── labeller.json
+
+Labels that are GPT-2's token ids stay what they are for a model with its vocabulary; any other model gets the text.
+What people did not say is still synthetic: the scale of the true score, and the judge of the evaluation.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from preflab import comparisons, files, labellers
+from preflab.comparisons import Comparison, agreement, synthetic
+from preflab.comparisons.calibration import calibrate
+from preflab.errors import PreflabError
+from preflab.human_labels import ingested
+from preflab.human_labels.ingested import Label
+from preflab.human_labels.readers import Row
+from preflab.human_labels.readers.openai_lm_human_preferences import TASKS
+from preflab.human_labels.translate import Translator
+from preflab.models import causal_lm
+from preflab.sampling import passing, reference
+from preflab.sampling.reference import Reference
+from preflab.settings.method import Task
+from preflab.settings.stages import ComparisonsStage
+
+BATCH = 512  # labels at a time
+HELD_OUT = ("val", "test", "dev", "eval", "heldout")  # how the name of a split begins that is not for training
+MOST = 2.0  # ours: labels that are longer than this many times what the task allows are of another task
+
+
+class Choice(NamedTuple):
+    """A label in the model's tokens, without pads; `held_out`: its file says that it is not for training."""
+
+    query: list[int]
+    samples: list[list[int]]
+    best: int
+    labeller: str
+    file: str
+    held_out: bool
+
+
+def run(cfg: ComparisonsStage, labels: Path, queries: Path, model: Path, out: Path) -> dict[str, float]:
+    """Write `train.parquet`, `heldout.parquet`, `labeller.json` and `human.json`, the metrics, which it returns."""
+    file, ref = labels / "labels.parquet", reference.load(cfg.runtime, cfg.task, queries, model)
+    counts: Counter[str] = Counter()
+    choices = list(read(file, cfg.task, ref, model, counts))
+    check(choices, cfg.task, file, counts)
+    train, heldout = split(choices, cfg.comparisons.heldout)
+    if not train or not heldout:
+        raise PreflabError(
+            f"{file}: {len(choices)} labels that can be trained on, and comparisons.heldout={cfg.comparisons.heldout} "
+            f"leaves {len(train)} for training and {len(heldout)} held out; lower comparisons.heldout"
+        )
+    train = train[: cfg.comparisons.num]
+    width = max([cfg.task.response_length, *(len(one) for c in choices for one in c.samples)])
+    calibration, panel = calibrated(cfg, ref, queries)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, part in (("train", train), ("heldout", heldout)):
+        padded = [_padded(choice, cfg, width, ref.layout.pad_id) for choice in part]
+        comparisons.write(padded, out / f"{name}.parquet")
+    calibration.save(out / "labeller.json")
+    known = {tuple(choice.query) for choice in train}
+    metrics: dict[str, float] = {
+        **dict(sorted(counts.items())),
+        "train": len(train),
+        "heldout": len(heldout),
+        "heldout_queries_in_train": sum(tuple(choice.query) in known for choice in heldout),
+        "judge_tau": round(calibration.judge_tau, 6),
+        **between_people(choices),
+        **beside_people(heldout, ref, calibration, panel, cfg.comparisons.seed),
+    }
+    files.write_json(out / "human.json", metrics)
+    return metrics
+
+
+def read(file: Path, task: Task, ref: Reference, model: Path, counts: Counter[str]) -> Iterator[Choice]:
+    """The labels of use in the file's order, cut to `task`; `counts`: all that was left out, or changed, and why."""
+    translator = Translator(model, None)
+    room = causal_lm.context_length(model) - task.query_length
+    counts.update(dict.fromkeys(("labels", "retokenised", "broken", "queries_cut", "responses_cut"), 0))
+    for batch in _batches(_of_use(ingested.read_ingested(file), task.name, counts)):
+        rows = [_row(label) for label in batch]
+        for label, done in zip(batch, translator.translate(rows), strict=True):
+            query, *samples = done.ids or []
+            counts["query_tokens"] += len(query)
+            counts["response_tokens"] += sum(map(len, samples))
+            counts["responses"] += len(samples)
+            # a response goes on where its query ends, a summary is of what its source begins with
+            shown = query[-task.query_length :] if task.suffix is None else query[: task.query_length]
+            ended = _ended(samples, ref, room)
+            counts["queries_cut"] += len(shown) < len(query)
+            counts["responses_cut"] += sum(len(a) < len(b) for a, b in zip(ended, samples, strict=True))
+            held_out = label.split.lower().startswith(HELD_OUT)
+            yield Choice(shown, ended, label.best or 0, label.labeller, label.file, held_out)
+    counts["retokenised"] = 0 if translator.keeps else translator.rows
+    counts["broken"] = 0 if translator.keeps else translator.broken
+
+
+def left_out(label: Label, task: str) -> str:
+    """Why a label cannot be trained on; nothing where it can."""
+    if len(label.samples) == 1:
+        return "ratings"
+    if label.best is None:
+        return "ties"
+    if label.task != task and {label.task, task} <= set(TASKS):
+        return "other_tasks"
+    return "" if all(label.sample_ids or label.samples) else "empty"
+
+
+def check(choices: Sequence[Choice], task: Task, file: Path, counts: Counter[str]) -> None:
+    """Raises if nothing is left, if labels have different numbers of samples, or if they are of another task by far."""
+    if not choices:
+        why = {name.removeprefix("left_out_"): n for name, n in sorted(counts.items()) if name.startswith("left_out_")}
+        found = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in why.items())
+        raise PreflabError(
+            f"{file}: none of the {counts['labels']} labels can be trained on for task={task.name} ({found}); "
+            "name a file with choices between two or more responses of this task"
+        )
+    sizes = Counter(len(choice.samples) for choice in choices)
+    if len(sizes) > 1:
+        found = ", ".join(f"{count} of {size}" for size, count in sorted(sizes.items()))
+        raise PreflabError(f"{file}: choices between different numbers of samples ({found}); make a file of each")
+    means = {
+        "query_length": counts.pop("query_tokens") / len(choices),
+        "response_length": counts.pop("response_tokens") / counts.pop("responses"),
+    }
+    for name, mean in means.items():
+        if mean > MOST * getattr(task, name):
+            raise PreflabError(
+                f"{file}: {'queries' if name == 'query_length' else 'responses'} of {mean:.0f} tokens in the mean, "
+                f"but task.{name}={getattr(task, name)}; take the task that the labels are of, or set task.{name}"
+            )
+
+
+def split(choices: Sequence[Choice], count: int) -> tuple[list[Choice], list[Choice]]:
+    """For training, and at most `count` held out: of the splits that the file names so, else the last of the file."""
+    named = [choice for choice in choices if choice.held_out]
+    if named:
+        return [choice for choice in choices if not choice.held_out], named[:count]
+    return list(choices[:-count]), list(choices[-count:])
+
+
+def calibrated(
+    cfg: ComparisonsStage, ref: Reference, queries: Path
+) -> tuple[synthetic.Calibration, dict[str, labellers.Labeller]]:
+    """As in the stage `comparisons`, from samples of the reference on validation queries; and scorers and judge."""
+    names = [*synthetic.scorers(cfg.labeller), cfg.labeller.judge]
+    panel = {name: labellers.load(name, queries) for name in names}
+    seed, n = cfg.comparisons.seed, passing.SAMPLES
+    rows = passing.pick_queries(queries, "validation", cfg.comparisons.heldout, seed)
+    tokens = causal_lm.left_pad(torch.tensor(rows, device=ref.queries.device), ref.layout.pad_id)
+    drawn = passing.passing(
+        ref.lm, tokens, n, cfg.task, ref.layout,
+        cfg.comparisons.rollout_batch, cfg.comparisons.max_rounds, (seed, "heldout"), "sampling heldout",
+    ).responses  # fmt: skip
+    texts = (
+        causal_lm.decode(ref.tokenizer, tokens.repeat_interleave(n, 0), ref.layout.pad_id),
+        causal_lm.decode(ref.tokenizer, drawn.flatten(0, 1), ref.layout.pad_id),
+    )
+    scores = synthetic.by_scorer(panel, texts, n)
+    return calibrate(cfg.labeller, scores, scores[cfg.labeller.judge]), panel
+
+
+def between_people(choices: Sequence[Choice]) -> dict[str, float]:
+    """Of the questions that several people answered, how often two chose alike.  One person's answers are no pair."""
+    asked: dict[tuple[tuple[int, ...], ...], dict[str, int]] = {}
+    for number, one in enumerate(choices):
+        question = (tuple(one.query), *map(tuple, one.samples))
+        asked.setdefault(question, {})[one.labeller or f"\0{number}"] = one.best
+    found = agreement.between_labellers([list(answers.values()) for answers in asked.values()])
+    return {"questions_asked_again": found.questions} | _finite({
+        "agreement": found.share, "labellers_agree": found.share, "labellers_agree_se": found.error,
+    })  # fmt: skip
+
+
+def beside_people(
+    heldout: Sequence[Choice],
+    ref: Reference,
+    calibration: synthetic.Calibration,
+    panel: dict[str, labellers.Labeller],
+    seed: int,
+) -> dict[str, float]:
+    """How often people chose as the noisy judge, and what the scorer of the true score likes best.
+
+    Nothing of a labeller that knows only the queries of the corpus (by their reference summaries).
+    """
+    n = len(heldout[0].samples)
+    decode = ref.tokenizer.decode_batch
+    texts = (
+        [text for text in decode([c.query for c in heldout]) for _ in range(n)],
+        decode([one for c in heldout for one in c.samples]),
+    )
+    chosen = [[choice.best] for choice in heldout]
+    found: dict[str, float] = {}
+    for name, who, tau in (
+        ("judge", calibration.judge, calibration.judge_tau),
+        ("scorer", calibration.scorer, 0.0),
+    ):
+        with suppress(PreflabError):
+            beside = agreement.with_judge(
+                chosen, synthetic.choose(synthetic.scores(panel[who], texts, n), tau, seed, "agreement", name)
+            )
+            found |= {f"{name}_agrees": beside.share, f"{name}_agrees_se": beside.error}
+    return _finite(found)
+
+
+def _of_use(labels: Iterable[Label], task: str, counts: Counter[str]) -> Iterator[Label]:
+    for label in labels:
+        counts["labels"] += 1
+        if why := left_out(label, task):
+            counts[f"left_out_{why}"] += 1
+        else:
+            yield label
+
+
+def _batches(labels: Iterable[Label]) -> Iterator[list[Label]]:
+    """Of labels that are all texts or all token ids."""
+    for _, group in groupby(labels, lambda label: label.query_ids is None):
+        while batch := list(islice(group, BATCH)):
+            yield batch
+
+
+def _row(label: Label) -> Row:
+    """As the readers gave it, but without pads."""
+    if label.query_ids is None or label.sample_ids is None:
+        return Row(label.query, label.samples, label.best)
+    return Row(label.query_ids, label.sample_ids, label.best)
+
+
+def _ended(samples: list[list[int]], ref: Reference, room: int) -> list[list[int]]:
+    """The samples through their end token, and no longer than the model has `room`."""
+    pad = ref.layout.pad_id
+    tokens = pad_sequence([torch.tensor(one[:room]) for one in samples], batch_first=True, padding_value=pad)
+    return [[i for i in row if i != pad] for row in ref.layout.truncate(tokens).tolist()]
+
+
+def _padded(choice: Choice, cfg: ComparisonsStage, width: int, pad: int) -> Comparison:
+    query = choice.query + [pad] * (cfg.task.query_length - len(choice.query))
+    samples = [one + [pad] * (width - len(one)) for one in choice.samples]
+    return Comparison(
+        query, samples, choice.best, choice.labeller or cfg.labeller.name, cfg.comparisons.seed, choice.file
+    )
+
+
+def _finite(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items() if math.isfinite(value)}

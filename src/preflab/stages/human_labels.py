@@ -1,0 +1,56 @@
+"""The stage `human_labels`: a file of people's labels, of this machine or of the hub, in one schema (ingest.py).
+
+    local path                                                   read where it lies
+    hub         $HF_HOME/hub/datasets--…/snapshots/COMMIT/FILE   continued where it broke off, and verified (downloads/hub.py)
+
+OUT/labels.parquet holds every label; which model reads them, and how, is another stage's business (human.py).
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from preflab.downloads import hub, wheels
+from preflab.errors import PreflabError
+from preflab.human_labels import ingest
+from preflab.settings.data import LabelFile
+
+SHOWN = 20  # rejected rows that the report names
+
+
+def run(labels: LabelFile, out: Path) -> dict[str, Any]:
+    """Write `labels.parquet`; returns what was found in the file.  Raises if it is refused."""
+    path, origin = _hub(labels) if labels.source == "hub" else (_local(labels), {})
+    if labels.sha256 and (found := wheels.digest(path)) != labels.sha256:
+        raise PreflabError(
+            f"{path}: found sha256 {found}, expected {labels.sha256} (labeller.human_labels.sha256); is it another file?"
+        )
+    report = ingest.ingest(path, form=labels.format, max_bad=labels.max_bad, out=out / "labels.parquet")
+    if report.refused:
+        raise PreflabError(f"{report.refused} (of a cell: labeller.human_labels.max_bad={len(report.rejected)})")
+    return {
+        "path": labels.path,
+        **origin,
+        "formats": report.formats,
+        "summary": asdict(report.summary),
+        "skipped": report.skipped,
+        "rejected": len(report.rejected),
+        "rejected_rows": [asdict(one) | {"file": Path(one.file).name} for one in report.rejected[:SHOWN]],
+    }
+
+
+def _local(labels: LabelFile) -> Path:
+    path = Path(labels.path).expanduser()
+    if labels.sha256 and path.is_dir():
+        raise PreflabError(
+            f"labeller.human_labels.sha256: {path} is a folder, and only a file has a sha256; set labeller.human_labels.sha256=''"
+        )
+    return path
+
+
+def _hub(labels: LabelFile) -> tuple[Path, dict[str, Any]]:
+    """The file in the hub's cache, and which commit it is of."""
+    repository, _, revision = labels.path.partition("@")
+    with hub.explained(f"labeller.human_labels.path={labels.path}", "name a file of yours: labeller=human"):
+        commit = hub.commit_of("dataset", repository, revision)
+        return hub.file("dataset", repository, commit, labels.file), {"file": labels.file, "commit": commit}

@@ -1,0 +1,1 @@
+"""Hydra sweeps as builds."""

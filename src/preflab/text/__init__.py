@@ -1,0 +1,1 @@
+"""Words, sentences, text files and measures of texts."""

@@ -1,0 +1,195 @@
+"""The reward model: best-of-n loss, normalisation on reference samples, one epoch of training, held-out accuracy.
+
+Paper §2.1; released train_reward.py and rewards.py.  A network of its own, started from the reference, with a random
+scalar head; it reads query and (truncated) response, and its score is `gain · head(last real token) + bias`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from preflab.comparisons import Comparison
+from preflab.errors import PreflabError
+from preflab.machine import parallel, runtime
+from preflab.models import causal_lm
+from preflab.models.reward_model import RewardModel, initial
+from preflab.sampling import rollout
+from preflab.sampling.prompt import Layout
+from preflab.settings.method import Reward, Task
+from preflab.training import optim
+
+
+class Batch(NamedTuple):
+    """Comparisons as tensors: left-padded queries `[batch, query]`, samples `[batch, n, response]`, best `[batch]`."""
+
+    queries: Tensor
+    samples: Tensor
+    best: Tensor
+
+
+class Training(NamedTuple):
+    """The trained model and a row per step: step, loss, accuracy, lr."""
+
+    model: RewardModel
+    curve: list[dict[str, float]]
+
+
+def batch_of(rows: Sequence[Comparison], pad_id: int, device: torch.device) -> Batch:
+    """Tensors of some comparisons."""
+    queries = causal_lm.left_pad(torch.tensor([c.query for c in rows], device=device), pad_id)
+    return Batch(
+        queries,
+        torch.tensor([c.samples for c in rows], device=device),
+        torch.tensor([c.best for c in rows], device=device),
+    )
+
+
+def loss_of(scores: Tensor, best: Tensor) -> Tensor:
+    """−E log( e^{r_b} / Σᵢ e^{rᵢ} ) of scores `[batch, n]` (paper §2.1, equation 1)."""
+    return nn.functional.cross_entropy(scores, best)
+
+
+def gain_and_bias(scores: Tensor) -> tuple[float, float]:
+    """What makes `scores` mean 0 and (population) standard deviation 1: 1/std and −mean/std."""
+    std = scores.std(correction=0).item()
+    if not std > 0:
+        raise PreflabError(
+            f"reward: all {scores.numel()} scores on reference samples are {scores[0].item()}; nothing to normalise"
+        )
+    return 1 / std, -scores.mean().item() / std
+
+
+Scores = Callable[[Tensor, Tensor], Tensor]
+
+
+def reference_scores(
+    score: Scores, reference: Any, queries: Tensor, task: Task, cfg: Reward, layout: Layout, *seed: object
+) -> Tensor:
+    """Scores of untruncated reference responses to `normalize_samples` queries (released train_reward.py:162-219)."""
+    order = torch.randperm(len(queries), generator=runtime.generator("cpu", *seed, "normalize"))
+    order = order.repeat(-(-cfg.normalize_samples // len(queries)))[: cfg.normalize_samples].to(queries.device)
+
+    @torch.no_grad()
+    def sample_and_score(job: tuple[int, Tensor]) -> Tensor:
+        part, chunk = job
+        uniform = rollout.random_numbers(len(chunk), task.response_length, queries.device, *seed, "normalize", part)
+        sampled = rollout.sample(reference, layout.inputs(queries[chunk]), uniform, task.temperature, layout.pad_id)
+        return score(queries[chunk], sampled.responses)
+
+    jobs = list(enumerate(order.split(cfg.rollout_batch)))
+    return torch.cat(list(runtime.side_by_side(sample_and_score, jobs)))
+
+
+@torch.no_grad()
+def normalize(
+    model: RewardModel, reference: Any, queries: Tensor, task: Task, cfg: Reward, layout: Layout, *seed: object
+) -> None:
+    """Set gain and bias so that reference samples score mean 0, standard deviation 1."""
+    model.gain.fill_(1.0)
+    model.bias.fill_(0.0)
+
+    def score(q: Tensor, r: Tensor) -> Tensor:
+        return model(torch.cat([q, r], 1), layout.pad_id)
+
+    gain, bias = gain_and_bias(reference_scores(score, reference, queries, task, cfg, layout, *seed))
+    model.gain.fill_(gain)
+    model.bias.fill_(bias)
+
+
+def train(
+    reference: Any,
+    labels: Sequence[Comparison],
+    queries: Tensor,
+    task: Task,
+    cfg: Reward,
+    layout: Layout,
+    *seed: object,
+    start: Any = None,
+    added_loss: Callable[[RewardModel, Tensor, Tensor], Tensor] | None = None,
+) -> Training:
+    """From the reference (or from `start`), `epochs` over `labels`, normalised before and after.
+
+    `queries`: left-padded train queries for the normalisation. The last batch may be smaller (online runs).
+    `added_loss`: a further loss of the model on a batch's queries and chosen samples.
+    """
+    parallel.require_equal_shares(cfg.batch_size, "reward.batch_size")
+    device = reference.device
+    model = initial(start or reference, *seed)
+    if cfg.normalize_before:
+        normalize(model, reference, queries, task, cfg, layout, *seed, "before")
+    optimizer = optim.build(cfg.adam, model.parameters(), cfg.lr, cfg.adam_eps)
+    data = batch_of(labels, layout.pad_id, device)
+    chunks = []
+    for epoch in range(cfg.epochs):
+        shuffle = runtime.generator("cpu", *seed, "order", *([epoch] if epoch else []))
+        chunks += torch.randperm(len(labels), generator=shuffle).to(device).split(cfg.batch_size)
+    curve = []
+    with runtime.progress(len(chunks), "reward model") as bar:
+        for step, chunk in enumerate(chunks):
+            lr = optim.set_lr(optimizer, cfg.lr, step, len(chunks))
+            own = parallel.share(chunk)
+            loss = right = torch.zeros((), device=device)
+            if len(own):  # of a short last batch a rank may have nothing
+                scores = model.compare(data.queries[own], data.samples[own], layout.pad_id)
+                loss = loss_of(scores, data.best[own]) * (len(own) / len(chunk))
+                if added_loss:
+                    chosen = data.samples[own, data.best[own]]
+                    loss = loss + added_loss(model, data.queries[own], chosen) * (len(own) / len(chunk))
+                right = (scores.argmax(1) == data.best[own]).float().sum() / len(chunk)
+            value, accuracy = parallel.total(torch.stack([loss.detach(), right])).tolist()
+            if not math.isfinite(value):
+                raise PreflabError(
+                    f"reward.lr={cfg.lr}: the loss is {value} at step {step} of {len(chunks)}; lower the learning rate"
+                )
+            optimizer.zero_grad()
+            if len(own):
+                loss.backward()
+            parallel.sum_gradients(model.parameters())
+            optimizer.step()
+            curve.append({"step": step, "loss": value, "accuracy": accuracy, "lr": lr})
+            bar.update()
+    if cfg.normalize_after:
+        normalize(model, reference, queries, task, cfg, layout, *seed, "after")
+    return Training(model, curve)
+
+
+class HeldOut(NamedTuple):
+    """Held-out figures; `ece`: expected calibration error of the chosen sample's probability, 10 equal bins.
+
+    `right` `[comparisons]`: whether the model's favourite is the labeller's.
+    """
+
+    accuracy: float
+    accuracy_se: float
+    loss: float
+    ece: float
+    right: list[bool]
+
+
+def evaluate(model: RewardModel, labels: Sequence[Comparison], pad_id: int, device: torch.device) -> HeldOut:
+    """How often the model's favourite is the labeller's, and how honest its probabilities are.
+
+    Gain 1 is the scale it was trained on only if normalisation did not change it, so calibration uses the scores as PPO
+    sees them.
+    """
+    data = batch_of(labels, pad_id, device)
+
+    @torch.no_grad()
+    def score(rows: Tensor) -> Tensor:
+        return model.compare(data.queries[rows], data.samples[rows], pad_id)
+
+    chunks = torch.arange(len(labels), device=device).split(32)
+    scores = torch.cat(list(runtime.side_by_side(score, chunks)))
+    p, favourite = scores.softmax(1).max(1)
+    right = (favourite == data.best).float()
+    accuracy = right.mean().item()
+    bins = (p * 10).long().clamp(max=9)
+    ece = sum(
+        (bins == b).float().mean().item() * abs(right[bins == b].mean().item() - p[bins == b].mean().item())
+        for b in bins.unique().tolist()
+    )
+    error = math.sqrt(accuracy * (1 - accuracy) / len(right))
+    return HeldOut(accuracy, error, loss_of(scores, data.best).item(), ece, right.bool().tolist())

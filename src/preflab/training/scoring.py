@@ -1,0 +1,104 @@
+"""What can score a response: a reward model, or a labeller's own score (the true score of the mock experiment)."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from preflab import labellers
+from preflab.comparisons import synthetic
+from preflab.comparisons.synthetic import Calibration
+from preflab.models import causal_lm, reward_model
+from preflab.sampling.prompt import Layout
+from preflab.settings.stages import RewardStage
+from preflab.training.reward import gain_and_bias, reference_scores
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+class NetworkScore:
+    """Scores `[batch]` of left-padded queries and truncated responses by a reward model."""
+
+    def __init__(self, model: reward_model.RewardModel, pad_id: int) -> None:
+        self.model = model
+        self.pad_id = pad_id
+
+    @torch.no_grad()
+    def __call__(self, queries: Tensor, responses: Tensor) -> Tensor:
+        return self.model(torch.cat([queries, responses], 1), self.pad_id)
+
+
+class LabellerScore:
+    """`gain · score + bias` of the texts of query and response."""
+
+    def __init__(
+        self, labeller: labellers.Labeller, tokenizer: "Tokenizer", pad_id: int, gain: float, bias: float
+    ) -> None:
+        self.labeller = labeller
+        self.tokenizer = tokenizer
+        self.pad_id = pad_id
+        self.gain = gain
+        self.bias = bias
+
+    def __call__(self, queries: Tensor, responses: Tensor) -> Tensor:
+        texts = (causal_lm.decode(self.tokenizer, tokens, self.pad_id) for tokens in (queries, responses))
+        scores = self.labeller.score(*texts)
+        return torch.from_numpy(self.gain * scores + self.bias).float().to(queries.device)
+
+
+class Panel:
+    """What a calibrated labeller's scorers say `[queries, n]` of left-padded queries and n responses to each."""
+
+    def __init__(self, calibration: Calibration, queries: Path, tokenizer: "Tokenizer", pad_id: int) -> None:
+        self.labellers = {scorer: labellers.load(scorer, queries) for scorer in synthetic.scorers(calibration)}
+        self.tokenizer = tokenizer
+        self.pad_id = pad_id
+
+    def __call__(self, queries: Tensor, samples: Tensor) -> synthetic.ByScorer:
+        n = samples.shape[1]
+        parts = (queries.repeat_interleave(n, 0), samples.flatten(0, 1))
+        asked, answered = (causal_lm.decode(self.tokenizer, part, self.pad_id) for part in parts)
+        return synthetic.by_scorer(self.labellers, (asked, answered), n)
+
+
+def true_score(queries: Path, tokenizer: "Tokenizer", calibration: Calibration, pad_id: int) -> LabellerScore:
+    """The labeller's score in standard deviations of the reference's passing samples, whose mean is 0."""
+    labeller = labellers.load(calibration.scorer, queries)
+    return LabellerScore(labeller, tokenizer, pad_id, 1 / calibration.std, -calibration.mean / calibration.std)
+
+
+def save_true_score(folder: Path, base: Path, gain: float, bias: float, scorer: str) -> None:
+    """The true score as the stage `reward` leaves it: normalised on reference samples, as a reward model would be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"kind": "labeller", "scorer": scorer, "reference": reward_model.digest(base), "gain": gain, "bias": bias}
+    (folder / "reward.json").write_text(json.dumps(record, sort_keys=True) + "\n")
+
+
+def load(
+    folder: Path, base: Path, reference: Any, queries: Path, tokenizer: "Tokenizer", pad_id: int
+) -> NetworkScore | LabellerScore:
+    """The reward in `folder`, of either kind; its reference must be the model in `base`."""
+    record = reward_model.check_reference(folder, base)
+    if record["kind"] == "labeller":
+        labeller = labellers.load(record["scorer"], queries)
+        return LabellerScore(labeller, tokenizer, pad_id, record["gain"], record["bias"])
+    return NetworkScore(reward_model.load(folder, reference, base), pad_id)
+
+
+def normalize_true_score(
+    cfg: RewardStage,
+    reference: Any,
+    queries: Path,
+    tokenizer: "Tokenizer",
+    rows: Tensor,
+    layout: Layout,
+    scorer: str,
+) -> LabellerScore:
+    """The labeller's score with gain and bias from reference samples, as for a reward model."""
+    score = LabellerScore(labellers.load(scorer, queries), tokenizer, layout.pad_id, 1.0, 0.0)
+    raw = reference_scores(score, reference, rows, cfg.task, cfg.reward, layout, cfg.seed, "known")
+    score.gain, score.bias = gain_and_bias(raw)
+    return score

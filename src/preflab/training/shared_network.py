@@ -1,0 +1,66 @@
+"""One network as policy and reward model at once, which the paper tried and gave up (§4): it overfitted.
+
+The stage `reward` trains the trunk on the labels and keeps its language by a KL from the reference; the policy starts
+from that trunk, and every gradient step of PPO takes a batch of labels too, the same ones over and over.  The score of
+an episode is always that of the network as it is then.  Weights of the losses, 1 each, are ours.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from preflab.comparisons import Comparison
+from preflab.machine import parallel
+from preflab.models import causal_lm, reward_model
+from preflab.sampling.prompt import Layout
+from preflab.settings.method import Shared, Task
+from preflab.training import batches
+from preflab.training.reward import batch_of, loss_of
+
+
+def language_loss(
+    model: reward_model.RewardModel, queries: Tensor, responses: Tensor, reference: Any, task: Task, layout: Layout
+) -> Tensor:
+    """Mean KL(ρ‖π) per token of the responses, π being the reference's language head on the model's trunk.
+
+    `queries` left-padded `[batch, query]`, `responses` `[batch, response]`, truncated and padded.
+    """
+    tokens = torch.cat([layout.inputs(queries), responses], 1)
+    real = responses != layout.pad_id
+    before = slice(-responses.shape[1] - 1, -1)
+    tied = reference.config.tie_word_embeddings
+    head = model.trunk.get_input_embeddings() if tied else reference.get_output_embeddings()  # type: ignore[operator]
+    with torch.no_grad():
+        hidden = causal_lm.hidden_states(reference.base_model, tokens, layout.pad_id)[:, before][real]
+        wanted = causal_lm.logits_of(reference, hidden, task.temperature).float().log_softmax(1)
+    hidden = causal_lm.hidden_states(model.trunk, tokens, layout.pad_id)[:, before][real]
+    found = (hidden / task.temperature @ head.weight.T).float().log_softmax(1)
+    return (wanted.exp() * (wanted - found)).sum(1).mean()
+
+
+class Policy(causal_lm.Policy):
+    """A policy whose trunk is that of its reward model, `rewarder`; gain and bias of the latter stay as they are."""
+
+    def __init__(self, lm: Any, given: reward_model.RewardModel) -> None:
+        super().__init__(lm)
+        lm.base_model.load_state_dict(given.trunk.state_dict())
+        given.trunk = lm.base_model
+        given.gain.requires_grad_(False)
+        given.bias.requires_grad_(False)
+        self.rewarder = given
+
+
+def label_loss(
+    policy: Policy, labels: list[Comparison], cfg: Shared, seed: int, pad_id: int
+) -> Callable[[int], Tensor]:
+    """The loss of the reward model on the batch of labels of each gradient step, by the step's number in the run."""
+    data = batch_of(labels[: cfg.num_train], pad_id, policy.lm.device)
+
+    def loss(step: int) -> Tensor:
+        rows = torch.tensor(batches.query_batches(len(data.best), cfg.batch_size, seed, step), device=data.best.device)
+        scores = policy.rewarder.compare(data.queries[rows], data.samples[rows], pad_id)
+        return loss_of(scores, data.best[rows]) / parallel.size()  # every rank adds its gradient
+
+    return loss
