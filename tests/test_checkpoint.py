@@ -2,16 +2,14 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from tiny_model import gpt2
 
 from preflab.errors import PreflabError
 from preflab.machine import checkpoint
 from preflab.training import optim
-
-SRC = Path(checkpoint.__file__).parents[1]
 
 
 def test_newest_checkpoint_is_kept_and_read_back(tmp_path):
@@ -45,7 +43,18 @@ def test_a_damaged_checkpoint_is_an_error_unless_an_older_one_is_whole(tmp_path,
     got = checkpoint.load(tmp_path)
     assert (got.step, got.state, got.tensors["w"].tolist()) == (1, {"kl_coef": 0.1}, [1.0] * 4)
     assert f"step-2/{name}: damaged" in caplog.text
-    assert f"going on from {tmp_path}/step-1" in caplog.text
+    assert f"continuing from {tmp_path}/step-1" in caplog.text
+
+
+RUNNING = """
+import sys
+from pathlib import Path
+from preflab.machine import checkpoint
+
+checkpoint.save(checkpoint.folder_for("ppo-a-1", Path("params.yaml")), 1, {}, {})
+print("ready", flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -62,11 +71,8 @@ def test_what_other_settings_of_the_same_stage_left_is_removed(tmp_path):
         checkpoint.save(folder, 1, {"w": torch.zeros(1)}, {})
         return folder
 
-    code = "import sys; sys.path.insert(0, {!r}); from preflab import checkpoint; from pathlib import Path\n"
-    code += "checkpoint.save(checkpoint.folder_for('ppo-a-1', Path('params.yaml')), 1, {{}}, {{}})\n"
-    code += "print('ready', flush=True); sys.stdin.read()"
     params.write_text("lr: 1")
-    line = [sys.executable, "-c", code.format(str(SRC))]
+    line = [sys.executable, "-c", RUNNING]
     with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout.readline() == "ready\n"
         (first,) = tmp_path.glob(".checkpoints/ppo-a-1-*")
@@ -101,10 +107,69 @@ def test_optimizer_state_survives(kind):
         for step in range(4):
             if step == stop_at:
                 packed = checkpoint.pack("o", optimizer)
-                optimizer = optim.build(kind, [p], 0.1, 1e-5, taken=step)
+                optimizer = optim.build(kind, [p], 0.1, 1e-5)
                 checkpoint.unpack("o", optimizer, packed)
             p.grad = torch.tensor([0.1, -0.2, 0.3]) * (step + 1)
             optimizer.step()
         return p.tolist()
 
     assert run(stop_at=2) == run(stop_at=None)
+
+
+class Tied(torch.nn.Module):
+    """Two names for one weight, and buffers of both kinds."""
+
+    def __init__(self, width=3):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(4, width)
+        self.head = torch.nn.Linear(width, 4, bias=False)
+        self.head.weight = self.embedding.weight
+        self.register_buffer("mask", torch.ones(2), persistent=False)
+        self.register_buffer("gain", torch.randn(1))
+
+
+def test_a_module_is_restored_in_place_and_stays_tied():
+    saved, module = Tied(), Tied()
+    tensors = {name: tensor.clone() for name, tensor in checkpoint.tensors_of("policy", saved).items()}
+    assert sorted(tensors) == ["policy.embedding.weight", "policy.gain"]
+    weight = module.embedding.weight
+    checkpoint.restore_module("policy", module, tensors | {"policy_2.gain": torch.zeros(9)})
+    assert module.head.weight is module.embedding.weight is weight
+    assert torch.equal(weight, saved.embedding.weight)
+    assert torch.equal(module.gain, saved.gain)
+
+
+def test_tensors_of_a_language_model_are_its_parameters():
+    model = gpt2()
+    assert list(checkpoint.tensors_of("model", model)) == [f"model.{name}" for name, _ in model.named_parameters()]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("policy.gain"), "policy.gain is missing"),
+        (lambda t: t.update({"policy.bias": torch.ones(1)}), "policy.bias is unexpected"),
+        (lambda t: t.update({"policy.gain": torch.ones(2)}), r"policy.gain has shape \[2\], expected \[1\]"),
+        (lambda t: t.clear(), "policy.gain is missing, policy.embedding.weight is missing; delete"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_and_nothing_is_changed(change, message):
+    module, tensors = Tied(), checkpoint.tensors_of("policy", Tied())
+    before = module.embedding.weight.clone()
+    change(tensors)
+    with pytest.raises(PreflabError, match=message):
+        checkpoint.restore_module("policy", module, tensors)
+    assert torch.equal(module.embedding.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"o.1.exp_avg": torch.ones(3)}, "o.1.exp_avg is unexpected, there are 1 parameters"),
+        ({"o.0.exp_avg": torch.ones(4)}, r"o.0.exp_avg has shape \[4\], expected \[3\]"),
+    ],
+)
+def test_optimizer_state_that_does_not_fit_is_refused(tensors, message):
+    optimizer = optim.build("tf", [torch.nn.Parameter(torch.ones(3))], 0.1, 1e-5)
+    with pytest.raises(PreflabError, match=message):
+        checkpoint.unpack("o", optimizer, tensors)

@@ -27,6 +27,11 @@ class TFAdam(torch.optim.Adam):
             group["eps"] = self.tf_eps / (1 - BETAS[1] ** self.taken) ** 0.5
         return super().step(closure)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the moments, and the number of updates from them: some parameter has had a gradient in each."""
+        super().load_state_dict(state_dict)
+        self.taken = max((int(entry["step"]) for entry in self.state.values()), default=0)
+
 
 def build(kind: str, params: Iterable[torch.nn.Parameter], lr: float, eps: float, taken: int = 0) -> torch.optim.Adam:
     """`tf` or `torch` Adam; `taken`: steps already made, when a run resumes."""
