@@ -24,8 +24,8 @@ def ppo_iteration(size: Size, device: "torch.device") -> Run:
     from preflab.models import causal_lm, reward_model
     from preflab.sampling import rollout
     from preflab.sampling.prompt import Layout
-    from preflab.settings.method import Policy, Runtime, Task
-    from preflab.settings.stages import PolicyStage
+    from preflab.settings.method import PolicySettings, RuntimeSettings, TaskSettings
+    from preflab.settings.stages import PpoStage
     from preflab.training import optim, ppo, scoring
 
     reference, queries = _lm(size, device), tokens(size, size.batch, size.query).to(device)
@@ -33,16 +33,16 @@ def ppo_iteration(size: Size, device: "torch.device") -> Run:
     scorer = scoring.NetworkScore(reward_model.initial(reference, 0), size.vocab)
     causal_lm.freeze(reference)
     causal_lm.freeze(scorer.model.trunk)
-    settings = Policy(
+    settings = PolicySettings(
         episodes=size.batch, batch_size=size.batch, nminibatches=1, microbatch_size=None, epochs=PPO_EPOCHS,
         lr=1e-5, adam="tf", adam_eps=1e-5, gamma=1.0, lam=0.95, cliprange=0.2, cliprange_value=0.2, vf_coef=0.1,
         whiten_rewards=True, reward_sign=1, kl_sign=1, penalty="kl", kl_coef=0.15, adaptive_kl=None,
     )  # fmt: skip
-    task = Task(
+    task = TaskSettings(
         "benchmark", size.query, None, None, None, None, size.response, TEMPERATURE, ".", size.response // 2, -1.0
     )
     layout = Layout(size.vocab, 0, task.truncate_after)
-    cfg = PolicyStage(task, settings, None, None, Runtime(torch.get_num_threads(), "auto"), 0)
+    cfg = PpoStage(task, settings, None, None, RuntimeSettings(torch.get_num_threads(), "auto"), 0)
     optimizer = optim.build(settings.adam, policy.parameters(), settings.lr, settings.adam_eps)
 
     def run() -> dict[str, float]:

@@ -9,7 +9,7 @@ from preflab.errors import PreflabError
 
 if TYPE_CHECKING:
     from preflab.records.tracking import Record, Silent
-    from preflab.settings.stages import PolicyStage
+    from preflab.settings.stages import PpoStage
 
 COLUMNS = [
     "update",
@@ -69,9 +69,7 @@ def main() -> None:
         checkpoint.remove(folder)
 
 
-def run(
-    cfg: "PolicyStage", args: argparse.Namespace, folder: Path, record: "Record | Silent"
-) -> list[dict[str, float]]:
+def run(cfg: "PpoStage", args: argparse.Namespace, folder: Path, record: "Record | Silent") -> list[dict[str, float]]:
     """Train, write the policy to `--out`, and the reward model where it is not what it was; returns the curve."""
     from preflab import comparisons
     from preflab.comparisons import synthetic

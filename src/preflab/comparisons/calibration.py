@@ -3,12 +3,12 @@
 import numpy as np
 
 from preflab.comparisons import agreement, synthetic
-from preflab.settings.data import Labeller
+from preflab.settings.data import LabellerSettings
 
 JUDGE_AGREEMENT = 0.42  # ours: the paper's 38–46 % (appendix B)
 
 
-def calibrate(cfg: Labeller, own: synthetic.ByScorer, judged: np.ndarray) -> synthetic.Calibration:
+def calibrate(cfg: LabellerSettings, own: synthetic.ByScorer, judged: np.ndarray) -> synthetic.Calibration:
     """τ of labeller and judge, from their scores `[comparisons, n]` of the same reference samples.
 
     The judge's votes are as noisy as the labels (0.42 where those have no noise).

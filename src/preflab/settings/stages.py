@@ -2,19 +2,27 @@
 
 from dataclasses import dataclass
 
-from preflab.settings.data import Comparisons, Corpus, LabelFile, Labeller, Model, Query, Transformer
+from preflab.settings.data import (
+    ComparisonsSettings,
+    CorpusSettings,
+    HumanLabelsSettings,
+    LabellerSettings,
+    ModelSettings,
+    QuerySettings,
+    TransformerSettings,
+)
 from preflab.settings.method import (
-    Evaluation,
-    Frontier,
-    Initial,
-    Online,
-    Policy,
-    Pretrain,
-    Reward,
-    Runtime,
-    Sft,
-    Shared,
-    Task,
+    EvaluationSettings,
+    FrontierSettings,
+    InitialSettings,
+    OnlineSettings,
+    PolicySettings,
+    PretrainSettings,
+    RewardSettings,
+    RuntimeSettings,
+    SftSettings,
+    SharedSettings,
+    TaskSettings,
 )
 
 # --- one schema per stage: what its params file holds -----------------------------------------------------------------
@@ -22,18 +30,18 @@ from preflab.settings.method import (
 
 @dataclass(slots=True)
 class FetchStage:
-    corpus: Corpus
+    corpus: CorpusSettings
 
 
 @dataclass(slots=True)
 class ModelStage:
-    model: Model
+    model: ModelSettings
 
 
 @dataclass(slots=True)
 class PretrainStage:
-    corpus: Corpus
-    pretrain: Pretrain
+    corpus: CorpusSettings
+    pretrain: PretrainSettings
 
 
 @dataclass(slots=True)
@@ -43,52 +51,52 @@ class PrepareStage:
     `transformer`: trained too, on the labeller's half; null where no labeller needs it.
     """
 
-    corpus: Corpus
-    query: Query
-    classifier_corpus: Corpus | None = None
-    transformer: Transformer | None = None
+    corpus: CorpusSettings
+    query: QuerySettings
+    classifier_corpus: CorpusSettings | None = None
+    transformer: TransformerSettings | None = None
 
 
 @dataclass(slots=True)
 class HumanLabelsStage:
-    human_labels: LabelFile
+    human_labels: HumanLabelsSettings
 
 
 @dataclass(slots=True)
 class ComparisonsStage:
-    task: Task
-    labeller: Labeller
-    comparisons: Comparisons
-    runtime: Runtime
+    task: TaskSettings
+    labeller: LabellerSettings
+    comparisons: ComparisonsSettings
+    runtime: RuntimeSettings
 
 
 @dataclass(slots=True)
 class RewardStage:
-    task: Task
-    initial: Initial
+    task: TaskSettings
+    initial: InitialSettings
     direct: bool
-    reward: Reward
-    runtime: Runtime
+    reward: RewardSettings
+    runtime: RuntimeSettings
     seed: int
 
 
 @dataclass(slots=True)
-class PolicyStage:
+class PpoStage:
     """`online`: labels that come while the policy trains; `shared`: labels on which a shared network trains as well."""
 
-    task: Task
-    policy: Policy
-    online: Online | None
-    shared: Shared | None
-    runtime: Runtime
+    task: TaskSettings
+    policy: PolicySettings
+    online: OnlineSettings | None
+    shared: SharedSettings | None
+    runtime: RuntimeSettings
     seed: int
 
 
 @dataclass(slots=True)
 class SftStage:
-    task: Task
-    sft: Sft
-    runtime: Runtime
+    task: TaskSettings
+    sft: SftSettings
+    runtime: RuntimeSettings
     seed: int
 
 
@@ -96,12 +104,12 @@ class SftStage:
 class EvaluateStage:
     """`method`: whose responses, see preflab.stages.evaluate; `n` of best-of-n; `frontier`: of the reference alone."""
 
-    task: Task
-    evaluation: Evaluation
-    runtime: Runtime
+    task: TaskSettings
+    evaluation: EvaluationSettings
+    runtime: RuntimeSettings
     method: str
     n: int
-    frontier: Frontier | None = None
+    frontier: FrontierSettings | None = None
 
 
 STAGES: dict[str, type] = {
@@ -115,7 +123,7 @@ STAGES: dict[str, type] = {
     "human_labels": HumanLabelsStage,
     "human_comparisons": ComparisonsStage,
     "reward": RewardStage,
-    "ppo": PolicyStage,
+    "ppo": PpoStage,
     "sft": SftStage,
     "zero_shot": EvaluateStage,
     "evaluate": EvaluateStage,

@@ -14,7 +14,7 @@ from preflab.errors import PreflabError
 from preflab.evaluate import metrics, responses, statistics
 from preflab.models import causal_lm
 from preflab.sampling import reference
-from preflab.settings.method import Frontier
+from preflab.settings.method import FrontierSettings
 from preflab.settings.stages import EvaluateStage
 from preflab.text import copying
 from preflab.training import scoring
@@ -125,7 +125,7 @@ def run(
 
 def frontier_scores(
     cfg: EvaluateStage,
-    wanted: Frontier,
+    wanted: FrontierSettings,
     ref: reference.Reference,
     queries: Path,
     tokens: torch.Tensor,

@@ -30,7 +30,7 @@ from preflab.human_labels.translate import Translator
 from preflab.models import causal_lm
 from preflab.sampling import passing, reference
 from preflab.sampling.reference import Reference
-from preflab.settings.method import Task
+from preflab.settings.method import TaskSettings
 from preflab.settings.stages import ComparisonsStage
 
 BATCH = 512  # labels at a time
@@ -83,7 +83,7 @@ def run(cfg: ComparisonsStage, labels: Path, queries: Path, model: Path, out: Pa
     return metrics
 
 
-def read(file: Path, task: Task, ref: Reference, model: Path, counts: Counter[str]) -> Iterator[Choice]:
+def read(file: Path, task: TaskSettings, ref: Reference, model: Path, counts: Counter[str]) -> Iterator[Choice]:
     """The labels of use in the file's order, cut to `task`; `counts`: all that was left out, or changed, and why."""
     translator = Translator(model, None)
     room = causal_lm.context_length(model) - task.query_length
@@ -117,7 +117,7 @@ def left_out(label: Label, task: str) -> str:
     return "" if all(label.sample_ids or label.samples) else "empty"
 
 
-def check(choices: Sequence[Choice], task: Task, file: Path, counts: Counter[str]) -> None:
+def check(choices: Sequence[Choice], task: TaskSettings, file: Path, counts: Counter[str]) -> None:
     """Raises if nothing is left, if labels have different numbers of samples, or if they are of another task by far."""
     if not choices:
         why = {name.removeprefix("left_out_"): n for name, n in sorted(counts.items()) if name.startswith("left_out_")}

@@ -13,12 +13,12 @@ from typing import Any
 from preflab.downloads import hub, wheels
 from preflab.errors import PreflabError
 from preflab.human_labels import ingest
-from preflab.settings.data import LabelFile
+from preflab.settings.data import HumanLabelsSettings
 
 SHOWN = 20  # rejected rows that the report names
 
 
-def run(labels: LabelFile, out: Path) -> dict[str, Any]:
+def run(labels: HumanLabelsSettings, out: Path) -> dict[str, Any]:
     """Write `labels.parquet`; returns what was found in the file.  Raises if it is refused."""
     path, origin = _hub(labels) if labels.source == "hub" else (_local(labels), {})
     if labels.sha256 and (found := wheels.digest(path)) != labels.sha256:
@@ -39,7 +39,7 @@ def run(labels: LabelFile, out: Path) -> dict[str, Any]:
     }
 
 
-def _local(labels: LabelFile) -> Path:
+def _local(labels: HumanLabelsSettings) -> Path:
     path = Path(labels.path).expanduser()
     if labels.sha256 and path.is_dir():
         raise PreflabError(
@@ -48,7 +48,7 @@ def _local(labels: LabelFile) -> Path:
     return path
 
 
-def _hub(labels: LabelFile) -> tuple[Path, dict[str, Any]]:
+def _hub(labels: HumanLabelsSettings) -> tuple[Path, dict[str, Any]]:
     """The file in the hub's cache, and which commit it is of."""
     repository, _, revision = labels.path.partition("@")
     with hub.explained(f"labeller.human_labels.path={labels.path}", "name a file of yours: labeller=human"):

@@ -10,7 +10,7 @@ from preflab.labellers.classifiers import transformer as transformer_classifiers
 from preflab.labellers.classifiers.transformer import Shape
 from preflab.machine import runtime
 from preflab.models import causal_lm
-from preflab.settings.data import Transformer
+from preflab.settings.data import TransformerSettings
 from preflab.settings.stages import PrepareStage
 
 HALVES = ("labeller", "judge")
@@ -71,7 +71,7 @@ def run(cfg: PrepareStage, corpus: Path, model: Path, out: Path, classifier_corp
 
 
 def train_transformer(
-    cfg: Transformer, train: list[corpora.Document], test: list[corpora.Document], out: Path
+    cfg: TransformerSettings, train: list[corpora.Document], test: list[corpora.Document], out: Path
 ) -> Metrics:
     """The labeller `transformer`, on the labeller's half of the labelled train documents."""
     own = [d for d in train if d.label is not None and corpora.half_of(d.text) == "labeller"]

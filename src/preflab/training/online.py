@@ -17,8 +17,8 @@ from preflab.machine import checkpoint, runtime
 from preflab.models import causal_lm, reward_model
 from preflab.sampling import passing
 from preflab.sampling.prompt import Layout
-from preflab.settings.method import Online
-from preflab.settings.stages import PolicyStage
+from preflab.settings.method import OnlineSettings
+from preflab.settings.stages import PpoStage
 from preflab.training import scoring
 from preflab.training.reward import train
 
@@ -41,8 +41,8 @@ class Collector:
 
     def __init__(
         self,
-        cfg: PolicyStage,
-        online: Online,
+        cfg: PpoStage,
+        online: OnlineSettings,
         reference: Any,
         queries: Tensor,
         labels: list[Comparison],

@@ -18,8 +18,8 @@ from preflab.machine import checkpoint, parallel, runtime
 from preflab.models import causal_lm
 from preflab.sampling import rollout
 from preflab.sampling.prompt import Layout
-from preflab.settings.method import AdaptiveKL, Policy
-from preflab.settings.stages import PolicyStage
+from preflab.settings.method import AdaptiveKLSettings, PolicySettings
+from preflab.settings.stages import PpoStage
 from preflab.training import optim
 from preflab.training.batches import query_batches
 
@@ -105,7 +105,7 @@ def losses(
     return Losses(policy + vf_coef * value, policy, value, approxkl, clipfrac)
 
 
-def next_kl_coef(kl_coef: float, kl: float, batch_size: int, adaptive: AdaptiveKL | None) -> float:
+def next_kl_coef(kl_coef: float, kl: float, batch_size: int, adaptive: AdaptiveKLSettings | None) -> float:
     """β·(1 + clip(KL/target − 1, ±0.2)·batch/horizon); unchanged without `adaptive` (train_policy.py:105-124)."""
     if adaptive is None:
         return kl_coef
@@ -113,7 +113,7 @@ def next_kl_coef(kl_coef: float, kl: float, batch_size: int, adaptive: AdaptiveK
     return kl_coef * (1 + error * batch_size / adaptive.horizon)
 
 
-def steered(ppo: Policy, kl: float, entropy: float) -> float:
+def steered(ppo: PolicySettings, kl: float, entropy: float) -> float:
     """What the controller holds at its target: the KL; of an entropy bonus the shortfall, as far above the target."""
     if ppo.penalty == "kl" or ppo.adaptive_kl is None:
         return kl
@@ -155,7 +155,7 @@ class Episodes(NamedTuple):
 
 @torch.no_grad()
 def score(
-    cfg: PolicyStage,
+    cfg: PpoStage,
     reference: Any,
     reward: Reward,
     true_score: Reward,
@@ -188,7 +188,7 @@ class Result(NamedTuple):
 
 
 def train(
-    cfg: PolicyStage,
+    cfg: PpoStage,
     reference: Any,
     policy: causal_lm.Policy,
     queries: Tensor,
@@ -277,7 +277,7 @@ def minibatches(batch_size: int, count: int, epochs: int, seed: int, update: int
 
 
 def optimise(
-    cfg: PolicyStage,
+    cfg: PpoStage,
     policy: causal_lm.Policy,
     optimizer: torch.optim.Optimizer,
     episodes: Episodes,
@@ -299,7 +299,7 @@ def optimise(
 
 
 def step(
-    cfg: PolicyStage,
+    cfg: PpoStage,
     policy: causal_lm.Policy,
     optimizer: torch.optim.Optimizer,
     episodes: Episodes,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from preflab import corpora
 from preflab.errors import PreflabError
 from preflab.machine import checkpoint, runtime
-from preflab.settings.method import Pretrain
+from preflab.settings.method import PretrainSettings
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ def stream(tokenizer: "Tokenizer", texts: list[str]) -> "torch.Tensor":
     return torch.tensor(ids)
 
 
-def train(cfg: Pretrain, documents: list[corpora.Document], folder: Path) -> Result:
+def train(cfg: PretrainSettings, documents: list[corpora.Document], folder: Path) -> Result:
     """Train tokenizer and model on the train split of `cfg.source`; resumes from checkpoints in `folder`."""
     import torch
     from torch.nn.functional import cross_entropy
@@ -130,7 +130,7 @@ def train(cfg: Pretrain, documents: list[corpora.Document], folder: Path) -> Res
     return Result(model, tokenizer, metrics)
 
 
-def learning_rate_scale(step: int, steps: int, cfg: Pretrain) -> float:
+def learning_rate_scale(step: int, steps: int, cfg: PretrainSettings) -> float:
     """Share of the peak rates: linear warm-up times a linear fall to 0."""
     return min(1.0, (step + 1) / cfg.warmup_steps) * (1 - step / steps)
 
@@ -163,7 +163,7 @@ def write(result: Result, out: Path) -> None:
     (out / "tokenizer_config.json").write_text(json.dumps(wrapper, indent=2, sort_keys=True) + "\n")
 
 
-def _initial(cfg: Pretrain) -> "GPT2LMHeadModel":
+def _initial(cfg: PretrainSettings) -> "GPT2LMHeadModel":
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -185,7 +185,7 @@ def _initial(cfg: Pretrain) -> "GPT2LMHeadModel":
     )
 
 
-def _optimizers(cfg: Pretrain, model: "GPT2LMHeadModel") -> list["torch.optim.Optimizer"]:
+def _optimizers(cfg: PretrainSettings, model: "GPT2LMHeadModel") -> list["torch.optim.Optimizer"]:
     import torch
 
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and ".h." in name]

@@ -18,7 +18,7 @@ from preflab.models import causal_lm
 from preflab.models.reward_model import RewardModel, initial
 from preflab.sampling import rollout
 from preflab.sampling.prompt import Layout
-from preflab.settings.method import Reward, Task
+from preflab.settings.method import RewardSettings, TaskSettings
 from preflab.training import optim
 
 
@@ -66,7 +66,13 @@ Scores = Callable[[Tensor, Tensor], Tensor]
 
 
 def reference_scores(
-    score: Scores, reference: Any, queries: Tensor, task: Task, cfg: Reward, layout: Layout, *seed: object
+    score: Scores,
+    reference: Any,
+    queries: Tensor,
+    task: TaskSettings,
+    cfg: RewardSettings,
+    layout: Layout,
+    *seed: object,
 ) -> Tensor:
     """Scores of untruncated reference responses to `normalize_samples` queries (released train_reward.py:162-219)."""
     order = torch.randperm(len(queries), generator=runtime.generator("cpu", *seed, "normalize"))
@@ -85,7 +91,13 @@ def reference_scores(
 
 @torch.no_grad()
 def normalize(
-    model: RewardModel, reference: Any, queries: Tensor, task: Task, cfg: Reward, layout: Layout, *seed: object
+    model: RewardModel,
+    reference: Any,
+    queries: Tensor,
+    task: TaskSettings,
+    cfg: RewardSettings,
+    layout: Layout,
+    *seed: object,
 ) -> None:
     """Set gain and bias so that reference samples score mean 0, standard deviation 1."""
     model.gain.fill_(1.0)
@@ -103,8 +115,8 @@ def train(
     reference: Any,
     labels: Sequence[Comparison],
     queries: Tensor,
-    task: Task,
-    cfg: Reward,
+    task: TaskSettings,
+    cfg: RewardSettings,
     layout: Layout,
     *seed: object,
     start: Any = None,

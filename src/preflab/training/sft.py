@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from preflab.errors import PreflabError
 from preflab.machine import checkpoint, runtime
 from preflab.models import causal_lm
-from preflab.settings.method import Sft
+from preflab.settings.method import SftSettings
 from preflab.settings.stages import SftStage
 from preflab.training import optim
 from preflab.training.sft_examples import Data, Examples
@@ -55,7 +55,7 @@ def validate(lm: Any, examples: Examples, batch_size: int, pad_id: int) -> float
     return torch.cat(list(runtime.side_by_side(losses, by_length.split(batch_size)))).double().mean().item()
 
 
-def learning_rates(sft: Sft) -> list[float]:
+def learning_rates(sft: SftSettings) -> list[float]:
     """`lrs` initial rates at equal ratios, from `lr_low` to `lr_high`."""
     steps = max(sft.lrs - 1, 1)
     return [sft.lr_low * (sft.lr_high / sft.lr_low) ** (i / steps) for i in range(sft.lrs)]

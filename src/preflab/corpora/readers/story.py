@@ -18,14 +18,14 @@ from pathlib import Path
 
 from preflab.corpora import Document, split_named
 from preflab.errors import PreflabError
-from preflab.settings.data import Corpus
+from preflab.settings.data import CorpusSettings
 from preflab.text.cleaning import CLEANERS, original
 from preflab.text.files import Source, lines, sources
 
 MARK = "@highlight"
 
 
-def read(path: Path, corpus: Corpus) -> Iterator[Document]:
+def read(path: Path, corpus: CorpusSettings) -> Iterator[Document]:
     """Text before the first `@highlight`, the highlights as reference; with lists of addresses, the listed ones."""
     stories = {source.stem: source for source in sources(path, corpus.files, (".story",))}
     splits = dict(listed(path, stories))

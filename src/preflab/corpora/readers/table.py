@@ -11,7 +11,7 @@ from typing import Any
 
 from preflab.corpora import Document, split_named
 from preflab.errors import PreflabError, did_you_mean
-from preflab.settings.data import Columns, Corpus
+from preflab.settings.data import ColumnsSettings, CorpusSettings
 from preflab.text.cleaning import CLEANERS, original, passages
 from preflab.text.files import LONGEST, Source, lines, sources
 
@@ -22,7 +22,7 @@ UNLABELLED = ("", "-1", "none", "null")  # -1: IMDb's unsupervised reviews
 Row = dict[str, Any]
 
 
-def read(path: Path, corpus: Corpus) -> Iterator[Document]:
+def read(path: Path, corpus: CorpusSettings) -> Iterator[Document]:
     """A document a row; with `corpus.passage` the texts of a file, row after row, as passages (without reference)."""
     for source in sources(path, corpus.files, SUFFIXES):
         split = split_named(source.stem)
@@ -35,7 +35,7 @@ def read(path: Path, corpus: Corpus) -> Iterator[Document]:
                 yield Document(text, None, corpus.name, None, split)
 
 
-def documents(source: Source, corpus: Corpus, split: str | None) -> Iterator[Document]:
+def documents(source: Source, corpus: CorpusSettings, split: str | None) -> Iterator[Document]:
     """The rows of one file, cleaned."""
     columns, clean = corpus.columns, CLEANERS[corpus.clean]
     clean_reference = str.strip if corpus.clean == "none" else original
@@ -217,9 +217,9 @@ def _split(found: str | None, column: str, where: str) -> str | None:
 class _Asked:
     """Columns that somebody has named must be there, in one row of a file at least."""
 
-    def __init__(self, name: str, columns: Columns) -> None:
+    def __init__(self, name: str, columns: ColumnsSettings) -> None:
         named = {key: getattr(columns, key) for key in ("text", "reference", "label", "source", "split")}
-        default = Columns()
+        default = ColumnsSettings()
         self.name = name
         self.missing = {key: spec for key, spec in named.items() if spec and spec != getattr(default, key)}
         self.seen: dict[str, None] = {}

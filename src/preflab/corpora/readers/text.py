@@ -5,12 +5,12 @@ from pathlib import Path
 
 from preflab.corpora import Document
 from preflab.errors import PreflabError
-from preflab.settings.data import Corpus
+from preflab.settings.data import CorpusSettings
 from preflab.text.cleaning import CLEANERS, passages
 from preflab.text.files import lines, sources
 
 
-def read(path: Path, corpus: Corpus) -> Iterator[Document]:
+def read(path: Path, corpus: CorpusSettings) -> Iterator[Document]:
     """The document's `source` is the file's name without suffix."""
     clean = CLEANERS[corpus.clean]
     for source in sources(path, corpus.files, (".txt", ".text", ".md")):
