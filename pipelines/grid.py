@@ -35,6 +35,10 @@ def main() -> None:
     print("stages: " + ", ".join(f"{count} {kind}" for kind, count in counts.items() if count))
     if removed:
         print(f"removed {len(removed)} results of cells that are no longer in the grid (DVC's cache keeps them)")
+    from preflab.plan.reasons import plan
+
+    if restored := [stage for stage, verdict in plan(root, built.graph()).items() if verdict.cached]:
+        print(f"in DVC's cache, and restored by the next build: {len(restored)} stages")
     print("next: dvc repro")
 
 

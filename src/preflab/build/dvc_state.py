@@ -3,7 +3,7 @@
 DVC takes 10 ms a stage and a second for a long dvc.lock to say that nothing has changed; a plan asks for little of it.
 What was read is remembered in `.preflab/plan.json`: of a path the md5, as long as inode, time and size stay; of a
 dvc.lock the stages, as long as their text stays; of a file in params/ the content, as long as some stage was built
-from it.  tests/test_plan.py holds the answers against `dvc status`.
+from it; of the run-cache its entries.  tests/test_plan.py holds the answers against `dvc status`.
 """
 
 import fcntl
@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from preflab.build import restore
 from preflab.errors import PreflabError, did_you_mean
 from preflab.files import read, replace
 
@@ -50,6 +51,7 @@ class State:
         self._md5s: dict[str, list[str]] = {}  # path → signature, md5
         self._contents: dict[str, str] = self._memory.get("contents", {})  # md5 → text
         self._found: dict[str, str | None] = {}
+        self._executions: dict[str, list[str]] = {}  # entry of the run-cache → identity (restore.py), its text
         self._repo: Repo | None = None
         self._ignored: GitIgnoreSpec | None = None
 
@@ -80,6 +82,20 @@ class State:
             self._found[path] = self._md5(path)
         return self._found[path]
 
+    def expect(self, outs: dict[str, str]) -> None:
+        """Answer for these paths with the md5s that they will have once DVC has restored them."""
+        self._found |= outs
+
+    def execution(self, file: Path) -> tuple[str, Record]:
+        """The identity and the content of an entry of the run-cache, which never changes."""
+        key = f"{file.parent.name}/{file.name}"
+        known = self._memory.get("executions", {}).get(key)
+        if known is None:
+            record = parsed(file.read_text(), file.name)
+            known = [restore.of_record(record).identity, json.dumps(record)]
+        self._executions[key] = known
+        return known[0], json.loads(known[1])
+
     def text(self, md5: str | None) -> str | None:
         """Of a file in params/ that was looked at once; None if it was not."""
         return self._contents.get(md5 or "")
@@ -95,7 +111,8 @@ class State:
         ]
         needed = {md5 for _, md5 in md5s.values()}.union(built)
         contents = {md5: text for md5, text in self._contents.items() if md5 in needed}
-        memory = {"md5s": md5s, "texts": self._texts, "contents": contents}
+        executions = self._memory.get("executions", {}) | self._executions
+        memory = {"md5s": md5s, "texts": self._texts, "contents": contents, "executions": executions}
         if memory != self._memory:
             replace(self.root / ".preflab" / "plan.json", json.dumps(memory))
         if self._repo:
@@ -149,6 +166,7 @@ class Cache:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._equal: dict[str, Record] | None = None  # by identity, once asked for
 
     @cached_property
     def folder(self) -> Path:
@@ -165,22 +183,50 @@ class Cache:
         """Of a small file; None if the cache does not have it."""
         return self._object(md5).read_text() if md5 and self.has(md5) else None
 
-    def has_result(self, stage: Stage, state: State) -> bool:
-        """DVC would restore this stage instead of running it."""
-        found = [state.md5(path) for path in stage.deps]
-        runs = self.folder / "runs"
-        if not found or not all(found) or not runs.exists():
+    def result(self, stage: Stage, state: State) -> dict[str, str] | None:
+        """The md5 of each output if DVC would restore this stage instead of running it."""
+        deps = self._deps(stage, state)
+        record = self._entry(self._key(stage, deps)) if deps else None
+        return {out["path"]: out["md5"] for out in record["outs"]} if record else None
+
+    def adopt(self, stage: Stage, state: State) -> bool:
+        """Let DVC restore this stage from an equal one of other paths; whether there is one (restore.py)."""
+        deps = self._deps(stage, state)
+        if not deps:
             return False
+        if self._equal is None:
+            self._equal = self._executions(state)
+        record = self._equal.get(restore.execution(stage.cmd, deps, list(stage.outs)).identity)
+        whole = record is not None and all(self._is_whole(out["md5"]) for out in record["outs"])
+        entry = restore.adopted(stage, deps, record) if record and whole else None
+        if entry is None:
+            return False
+        restore.adopt(self.folder, self._key(stage, deps), entry)
+        return True
+
+    def _executions(self, state: State) -> dict[str, Record]:
+        """The newest execution of each identity in the run-cache."""
+        entries = sorted((self.folder / "runs").glob("??/*/[!.]*"), key=lambda file: file.stat().st_mtime)
+        return dict(state.execution(file) for file in entries)
+
+    def _deps(self, stage: Stage, state: State) -> list[tuple[str, str]] | None:
+        """Path and md5 of each dependency, sorted; None if one is missing."""
+        md5s = [(path, state.md5(path)) for path in stage.deps]
+        return sorted((path, md5) for path, md5 in md5s if md5) if md5s and all(md5 for _, md5 in md5s) else None
+
+    def _key(self, stage: Stage, deps: list[tuple[str, str]]) -> str:
+        """Where DVC's run-cache has what this command made of these inputs."""
         from dvc.utils import dict_sha256
 
-        deps = sorted(zip(stage.deps, found, strict=True))
         identity: Record = {"cmd": stage.cmd, "outs": sorted(stage.outs)}
         identity["deps"] = [{"path": path, "hash": "md5", "md5": md5} for path, md5 in deps]
-        key = dict_sha256(identity)
-        results = sorted((runs / key[:2] / key).glob("*"), key=lambda file: file.stat().st_mtime)
-        if not results:
-            return False
-        return all(self._is_whole(out["md5"]) for out in parsed(results[-1].read_text(), results[-1].name)["outs"])
+        return str(dict_sha256(identity))
+
+    def _entry(self, key: str) -> Record | None:
+        """The newest entry under a key, if the cache has all its outputs."""
+        entries = sorted((self.folder / "runs" / key[:2] / key).glob("[!.]*"), key=lambda file: file.stat().st_mtime)
+        record = parsed(entries[-1].read_text(), entries[-1].name) if entries else None
+        return record if record and all(self._is_whole(out["md5"]) for out in record["outs"]) else None
 
     def _is_whole(self, md5: str) -> bool:
         if not md5.endswith(".dir"):

@@ -16,22 +16,25 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from preflab.errors import PreflabError, did_you_mean
+from preflab.grid import code
 from preflab.grid.kinds import (
     BASE,
-    INSTEAD,
     KINDS,
     METHODS,
     PUBLISHABLE,
     PUBLISHED,
     ROW_IDS,
     USUAL,
+    Kind,
     Settings,
     files_of,
     order,
-    owned,
+    scorer_module,
+    scorers,
+    seen_from,
 )
 from preflab.settings.load import parse, wrong_keys
-from preflab.settings.method import Collection, Labels, Method
+from preflab.settings.method import CollectionSettings, LabelsSettings, MethodSettings
 
 Row = dict[str, Any]
 Graph = dict[str, set[str]]  # a stage, as DVC calls it → the stages that it reads
@@ -70,14 +73,37 @@ class Instance:
 
     @property
     def reads(self) -> dict[str, str]:
-        """By role: the folders of the stages upstream, and what it reads beside them."""
-        above = {role: instance.out for role, instance in self.upstream.items()}
-        return above | files_of(self.kind, self.settings, self.params)
+        """By slot: the folders of the stages upstream, and what it reads beside them."""
+        folders = {slot: instance.out for slot, instance in self.upstream.items()}
+        return folders | files_of(self.kind, self.settings, self.params)
+
+    @property
+    def modules(self) -> list[str]:
+        """The modules, dotted, that its settings name, or those of the comparisons on whose labeller it depends."""
+        kind = KINDS[self.kind]
+        names = kind.plugins(self.settings)
+        if kind.scores(self.settings) and (labeller := _labeller(self)):
+            names += scorers(labeller) + ([scorer_module(labeller["judge"])] if kind.judges else [])
+        return sorted(set(names))
+
+    @property
+    def code(self) -> str:
+        """The file that holds the digests of the modules which compute it (grid/code.py)."""
+        return f"{self.at}params/code/{code.file_name(self.kind, self.modules)}"
 
     @property
     def stage(self) -> str:
         """DVC's name for it."""
         return f"{self.at}dvc.yaml:{self.kind}@{self.id}" if self.at else f"{self.kind}@{self.id}"
+
+
+def _labeller(instance: Instance) -> Settings | None:
+    """The settings of the labeller of the comparisons upstream."""
+    if "labeller" in instance.settings:
+        labeller: Settings = instance.settings["labeller"]
+        return labeller
+    slots = [slot for slot in ("comparisons", "zero_shot") if slot in instance.upstream]
+    return _labeller(instance.upstream[slots[0]]) if slots else None
 
 
 class Listed(NamedTuple):
@@ -183,19 +209,25 @@ def expand(
     first = composed[0][1]
     grid = Grid(name, str(first["scale"]), str(first["episode_scale"]), {}, {})
     namer = _Namer(grid.instances, known or {}, at)
-    for point, settings, own in composed:
-        here: dict[str, Instance] = {}
+    for point, settings, owned in composed:
+        stages: dict[str, Instance] = {}  # by slot
         method = settings["method"]["name"]
-        for kind in order(settings):
-            # supervised_rl: policy and reward model start from the supervised model, their reference
-            base = "sft" if method == "supervised_rl" and "sft" in here else "model"
-            upstream = {role: here[base if role == "model" else role] for role in KINDS[kind].upstream}
-            instance = namer.instance(kind, settings, own[kind], upstream, point.axes)
-            here[INSTEAD.get(kind, kind)] = instance
+        for slot, kind in order(settings):
+            upstream = {name: stages[_filled_by(name, method, stages)] for name in kind.upstream}
+            stages[slot] = namer.instance(kind, seen_from(slot, settings), owned[slot], upstream, point.axes)
         for shown in ["zero_shot", method] if zero_shot else [method]:
-            final = here[METHODS[shown][-1]]
-            grid.cells.setdefault(final.id, _row(shown, settings, point.axes, here))
+            final = stages[METHODS[shown][-1]]
+            grid.cells.setdefault(final.id, _row(shown, settings, point.axes, stages))
     return grid
+
+
+def _filled_by(slot: str, method: str, stages: dict[str, Instance]) -> str:
+    """The slot whose stage an upstream slot stands for."""
+    if slot == "model" and method == "supervised_rl" and "sft" in stages:
+        return "sft"  # policy and reward model start from the supervised model, their reference
+    if slot == "classifier_corpus" and slot not in stages:
+        return "fetch"  # the corpus of the queries
+    return slot
 
 
 def digest(kind: str, settings: Settings, upstream: dict[str, Instance]) -> str:
@@ -205,13 +237,15 @@ def digest(kind: str, settings: Settings, upstream: dict[str, Instance]) -> str:
 
 
 def _checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Settings]:
-    """`owned` as typed values (an int given for a float is that float); every problem of the cell in one error.
+    """By slot, the settings that its stage owns as typed values (an int given for a float is that float).
+
+    Every problem of the cell in one error.
 
     `seen`: what was checked for another cell already, by kind and settings.
     """
     problems: list[str] = []
-    # these two are in no stage's file as a whole (kinds.owned)
-    schemas = {"labels": Labels, "collection": Collection, "method": Method}
+    # these are in no stage's file as a whole
+    schemas = {"labels": LabelsSettings, "collection": CollectionSettings, "method": MethodSettings}
     for group, schema in schemas.items():
         problems += wrong_keys(schema, settings[group], f"{group}.")
     problems += _published(settings["task"])
@@ -227,13 +261,13 @@ def _checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Setting
     if any("missing" in problem for problem in problems):
         raise PreflabError("\n".join(problems))
     typed: dict[str, Settings] = {}
-    everything = owned(settings)
-    for kind in order(settings):
-        key = json.dumps([kind, everything[kind]], sort_keys=True)
+    for slot, kind in order(settings):
+        owned = kind.owns(seen_from(slot, settings))
+        key = json.dumps([kind.name, owned], sort_keys=True)
         try:
             if key not in seen:
-                seen[key] = asdict(parse(kind, everything[kind], "conf"))
-            typed[kind] = seen[key]
+                seen[key] = asdict(parse(kind.name, owned, "conf"))
+            typed[slot] = seen[key]
         except PreflabError as error:
             found = str(error).removeprefix("conf: ").split("; ")
             problems += [problem for problem in found if problem not in problems]
@@ -259,7 +293,7 @@ def _published(task: Settings) -> list[str]:
     return problems
 
 
-def _row(method: str, settings: Settings, axes: dict[str, str], here: dict[str, Instance]) -> Row:
+def _row(method: str, settings: Settings, axes: dict[str, str], stages: dict[str, Instance]) -> Row:
     """What a table says about a cell; without labels, a policy or a seed where its method has none."""
     labels, policy, labeller = settings["labels"], settings["policy"], settings["labeller"]
     chain = METHODS[method]
@@ -284,12 +318,14 @@ def _row(method: str, settings: Settings, axes: dict[str, str], here: dict[str, 
         "synthetic": not people,
     }
     row |= {"overrides": {key: value for key, value in axes.items() if key not in USUAL} if seeded else {}}
-    ids = {here[kind].kind: here[kind] for kind in ROW_IDS if kind in (*ALWAYS, *chain)}
-    ids |= {"evaluate": here[chain[-1]]}
+    slots = {slot for slot in stages if slot in (*ALWAYS, *chain)}
+    ids = {stages[slot].kind: stages[slot] for slot in slots if stages[slot].kind in ROW_IDS}
+    ids = {kind: ids[kind] for kind in ROW_IDS if kind in ids} | {"evaluate": stages[chain[-1]]}
     row |= {kind: instance.id for kind, instance in ids.items()}
-    base = {instance.kind: instance for instance in here.values() if instance.kind in BASE}
-    row |= {"base": {kind: instance.id for kind, instance in base.items()}}
-    elsewhere = {kind: instance.at for kind, instance in (ids | base).items() if instance.at}
+    base = {slot if slot in BASE else stages[slot].kind: stages[slot] for slot in stages if slot in BASE}
+    base = {stages[slot].kind if slot == "model" else slot: instance for slot, instance in base.items()}
+    row |= {"base": {slot: instance.id for slot, instance in base.items()}}
+    elsewhere = {name: instance.at for name, instance in (ids | base).items() if instance.at}
     return row | ({"at": elsewhere} if elsewhere else {})
 
 
@@ -299,54 +335,38 @@ class _Namer:
     def __init__(self, instances: dict[str, Instance], known: dict[str, Listed], at: str) -> None:
         self.instances, self.known, self.at = instances, known, at
         self.taken: set[tuple[str, str]] = set()  # (folder, id): two kinds may write to one folder
-        self.theirs = {listed.id for listed in known.values()}
+        self.listed = {listed.id for listed in known.values()}
 
     def instance(
         self,
-        kind: str,
+        kind: Kind,
         settings: Settings,
-        own: Settings,
+        owned: Settings,
         upstream: dict[str, Instance],
         axes: dict[str, str],
     ) -> Instance:
-        key = digest(kind, own, upstream)
+        """The instance with these settings and inputs: one that was named already, another pipeline's, or a new one."""
+        key = digest(kind.name, owned, upstream)
         if key in self.instances:
             return self.instances[key]
-        name, at = _name(kind, settings, own, axes), self.at
-        theirs = self.known.get(key)
-        if theirs and theirs.reads == Instance(kind, theirs.id, theirs.at, key, own, upstream).reads:
-            name, at = theirs.id, theirs.at
-        elif (KINDS[kind].folder, name) in self.taken or name in self.theirs:
+        name, at = _name(kind, settings, owned, axes), self.at
+        listed = self.known.get(key)
+        if listed and listed.reads == Instance(kind.name, listed.id, listed.at, key, owned, upstream).reads:
+            name, at = listed.id, listed.at
+        elif (kind.folder, name) in self.taken or name in self.listed:
             name = f"{name}-{key[:HEX]}"
-        self.taken.add((KINDS[kind].folder, name))
-        self.instances[key] = Instance(kind, name, at, key, own, upstream)
+        self.taken.add((kind.folder, name))
+        self.instances[key] = Instance(kind.name, name, at, key, owned, upstream)
         return self.instances[key]
 
 
-def _name(kind: str, settings: Settings, own: Settings, axes: dict[str, str]) -> str:
+def _name(kind: Kind, settings: Settings, owned: Settings, axes: dict[str, str]) -> str:
     """`sentiment-5k-offline-target4-1`: what the paper's tables call it, then other axes of the grid, then the seed."""
-    task, model, labels = (settings[group]["name"] for group in ("task", "model", "labels"))
-    direct = settings["labels"]["direct"]
-    seed = [str(settings["seed"])]
-    parts, last = {
-        "fetch": ([settings["corpus"]["name"]], []),
-        "model": ([model], []),
-        "pretrain": ([settings["pretrain"]["name"]], []),
-        "labelled": ([settings["classifier_corpus"]["name"]], []),
-        "prepare": ([task, model], []),
-        "prepare_labelled": ([task, model], []),
-        "comparisons": ([task, model], []),
-        "human_labels": ([str(settings["labeller"].get("human_labels", {}).get("name"))], []),
-        "human_comparisons": ([task, model, "human"], []),
-        "zero_shot": ([task, "zero-shot"], []),
-        "sft": ([task, model, "supervised"], seed),
-        "supervised": ([task, "supervised"], seed),
-        "best_of_n": ([task, labels, f"best-of-{settings['method']['n']}"], seed),
-        "text": ([task, settings["method"]["name"]], []),
-        "reward": ([task, "direct"], []) if direct else ([task, own.get("initial", {}).get("name")], seed),
-    }.get(kind) or ([task, labels] + ([] if direct else [settings["collection"]["name"]]), seed)
+    parts = kind.words(settings, owned)
     for key, value in axes.items():
-        if key not in USUAL and value not in PLAIN and key.split(".")[0] in KINDS[kind].axes:
+        if key not in USUAL and value not in PLAIN and key.split(".")[0] in kind.axes:
             text = f"{key.rpartition('.')[2]}{value}" if "." in key else value
             parts = parts if text in parts else [*parts, text]
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts + last))
+    if kind.seeded(owned):
+        parts = [*parts, str(settings["seed"])]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts))

@@ -1,6 +1,5 @@
 """instances.yaml and params/: a grid as files that DVC reads.  instances.yaml is generated and committed, like a lock file."""
 
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,10 @@ from preflab.errors import PreflabError
 from preflab.files import dump, read, replace
 from preflab.grid import code
 from preflab.grid.instances import Grid, Listed
-from preflab.grid.kinds import EVALUATIONS, INSTEAD, KINDS
+from preflab.grid.kinds import KINDS
 from preflab.grid.specs import DEFAULT, build
 
 HEADER = "# Generated from conf/ by `python -m pipelines.grid`, committed, read by dvc.yaml.  Do not edit.\n"
-
-
-CODE = "# code "  # what a file of settings begins with, before the md5 of params/code/KIND.yaml
 
 
 def current_name(root: Path) -> str | None:
@@ -31,6 +27,7 @@ def as_data(built: Grid, at: str = "") -> dict[str, Any]:
         data[kind] = {
             instance.id: {
                 "settings": instance.digest,
+                "code": instance.code,
                 **instance.reads,
             }
             for instance in built.instances.values()
@@ -78,20 +75,21 @@ def write(root: Path, built: Grid, at: str = "") -> bool:
 
 
 def write_params(root: Path, built: Grid, at: str = "") -> None:
-    """One file per instance with the md5 of its code and only the settings that it owns; the project's lists of code.
+    """One file for each instance with the settings that it owns, and the lists of code that they depend on.
 
     Unchanged files are left alone, leftovers removed.
     """
     folder = root / at / "params"
-    lists = {kind: dump(code.digests(root, about.script or kind)) for kind, about in KINDS.items()}
-    mark = {kind: f"{CODE}{hashlib.md5(text.encode()).hexdigest()}\n" for kind, text in lists.items()}
-    wanted = {root / i.params: mark[i.kind] + dump(i.settings) for i in built.instances.values() if i.at == at}
+    here = [instance for instance in built.instances.values() if instance.at == at]
+    texts = {root / instance.params: dump(instance.settings) for instance in here}
+    for path, instance in {root / instance.code: instance for instance in here}.items():
+        texts[path] = dump(code.digests(root, KINDS[instance.kind].script, instance.modules))
     if not at:
-        wanted |= {folder / "code" / f"{kind}.yaml": text for kind, text in lists.items()}
-        wanted[folder / "report.yaml"] = dump(report_params(built))
-    for path, content in wanted.items():
+        texts[folder / "code" / "report.yaml"] = dump(code.digests(root, "report"))
+        texts[folder / "report.yaml"] = dump(report_params(built))
+    for path, content in texts.items():
         replace(path, content)
-    for path in [file for file in folder.rglob("[!.]*") if file.is_file() and file not in wanted]:
+    for path in [file for file in folder.rglob("[!.]*") if file.is_file() and file not in texts]:
         path.unlink(missing_ok=True)  # an empty folder that stays behind is nothing to DVC
 
 
@@ -100,21 +98,25 @@ def prune(root: Path, built: Grid) -> list[Path]:
 
     DVC's cache still has them: going back to the old settings restores them.
     """
-    ids: dict[str, set[str]] = {}
-    for instance in built.instances.values():
-        kind = "evaluate" if instance.kind in EVALUATIONS else INSTEAD.get(instance.kind, instance.kind)
-        ids.setdefault(kind, set()).add(instance.id)
-    folders = {"reports/metrics": "evaluate", "data/samples": "evaluate", "reports/curves": "ppo"}
-    folders |= {f"reports/{kind}": kind for kind in ("prepare", "human_labels", "comparisons", "reward", "ppo", "sft")}
-    ids["pretrain"] = {i.id for i in built.instances.values() if i.kind == "pretrain"}
-    folders |= {"reports/pretrain": "pretrain"}
+    results = [
+        (template.replace("{id}", instance.id))
+        for instance in built.instances.values()
+        for template in _results(instance.kind)
+    ]
+    folders = {str(Path(template).parent) for kind in KINDS for template in _results(kind)}
     removed = []
-    for folder, kind in folders.items():
+    for folder in sorted(folders):
         for path in sorted((root / folder).glob("[!.]*")):
-            if path.name.removesuffix(".json").removesuffix(".csv") not in ids.get(kind, set()):
+            if f"{folder}/{path.name}" not in results:
                 removed.append(path)
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
     return removed
+
+
+def _results(kind: str) -> list[str]:
+    """Paths of what a kind leaves in the folders that the report reads, with {id}."""
+    samples = ["data/samples/{id}"] if KINDS[kind].evaluates else []
+    return [*KINDS[kind].results.values(), *samples]
 
 
 def listed(root: Path, except_at: str | None = None) -> dict[str, Listed]:
@@ -127,6 +129,6 @@ def listed(root: Path, except_at: str | None = None) -> dict[str, Listed]:
         data = read(path)
         for kind in KINDS:
             for identifier, item in data[kind].items():
-                reads = {role: folder for role, folder in item.items() if role != "settings"}
+                reads = {slot: folder for slot, folder in item.items() if slot not in ("settings", "code")}
                 found[item["settings"]] = Listed(identifier, at, reads)
     return found

@@ -1,73 +1,29 @@
-"""The kinds of stage: what each reads, which settings it owns, and which axes of a grid show in its names."""
+"""The kinds of stage: one record each, which says everything about it that orchestration needs.
+
+A new kind is a record here, a body in stages/, a script in pipelines/ and an entry of dvc.yaml.  Pure functions of
+settings: a cell's composed configuration (`settings`), or what one stage owns of it (`owned`).
+"""
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from preflab.evaluate import baselines
+from preflab import plugins
+from preflab.grid import flops
+from preflab.grid.flops import Shape
 
 Settings = dict[str, Any]
 
-
-class Kind(NamedTuple):
-    """`folder` of its outputs, the kinds that it reads, and the axes that show in its names beside the usual ones.
-
-    `script`: of pipelines/, where it is not of the kind's own name.
-    """
-
-    folder: str
-    upstream: list[str]
-    axes: set[str]
-    script: str = ""
-
-
-_DATA = {"corpus", "classifier_corpus", "model", "pretrain", "task"}
-_LABELLED = _DATA | {"labeller", "comparisons", "scale", "runtime"}
-_REWARD = _LABELLED | {"reward", "labels", "collection", "ablation", "method", "sft"}
-_POLICY = _REWARD | {"policy", "episode_scale"}
-_COMPARED = ["prepare", "model", "zero_shot"]  # what every evaluation but zero_shot itself reads
-
-KINDS: dict[str, Kind] = {
-    "fetch": Kind("data/raw", [], {"corpus"}),
-    "labelled": Kind("data/raw", [], {"classifier_corpus"}, "fetch"),
-    "model": Kind("models/base", [], {"model"}),
-    "pretrain": Kind("models/base", ["fetch"], {"corpus", "pretrain"}),
-    "prepare": Kind("data/queries", ["fetch", "model"], _DATA),
-    "prepare_labelled": Kind("data/queries", ["fetch", "labelled", "model"], _DATA, "prepare"),
-    "comparisons": Kind("data/comparisons", ["prepare", "model"], _LABELLED),
-    "human_labels": Kind("data/human_labels", [], {"labeller"}),
-    "human_comparisons": Kind("data/comparisons", ["human_labels", "prepare", "model"], _LABELLED),
-    "zero_shot": Kind("data/samples", ["prepare", "model", "comparisons"], _LABELLED | {"evaluation"}, "evaluate"),
-    "sft": Kind("models/base", ["prepare", "model"], _DATA | {"sft", "runtime"}),
-    "reward": Kind("models/reward", ["prepare", "model", "comparisons"], _REWARD),
-    "ppo": Kind("models/policy", ["prepare", "model", "comparisons", "reward"], _POLICY),
-    "evaluate": Kind("data/samples", [*_COMPARED, "reward", "ppo"], _POLICY | {"evaluation"}),
-    "supervised": Kind("data/samples", [*_COMPARED, "sft"], _LABELLED | {"sft", "evaluation"}, "evaluate"),
-    "best_of_n": Kind("data/samples", [*_COMPARED, "reward"], _REWARD | {"evaluation"}, "evaluate"),
-    "text": Kind("data/samples", _COMPARED, _LABELLED | {"evaluation"}, "evaluate"),
-}
-METHODS = {  # what a cell of each needs beside prepared queries and the evaluated reference; the last is its evaluation
-    "rl": ["reward", "ppo", "evaluate"],
-    "supervised": ["sft", "supervised"],
-    "supervised_rl": ["sft", "reward", "ppo", "evaluate"],
-    "best_of_n": ["reward", "best_of_n"],
-    **{name: ["text"] for name in baselines.names()},
-    "zero_shot": ["zero_shot"],
-}
-EVALUATIONS = [kind for kind, about in KINDS.items() if "evaluate" in (kind, about.script)]
-INSTEAD = {  # kinds that take the place of another
-    "pretrain": "model",
-    "prepare_labelled": "prepare",
-    "human_comparisons": "comparisons",
-}
-SAME = "same"  # conf/classifier_corpus/
+SAME = "same"  # conf/classifier_corpus/: the corpus of the queries trains the classifiers too
 USUAL = ["task", "labels", "collection", "seed"]  # the axes that every name of a cell shows
-PUBLISHED = ["paper", "released"]  # of a task: what conf/policy/ and conf/reward/ of these names take from it
-PUBLISHABLE = {  # and nothing else
+PUBLISHED = ["paper", "released"]  # sections of a task file that `policy=paper|released` and `reward=…` read
+PUBLISHABLE = {  # what these sections may hold
     "policy": ["lr", "batch_size", "kl_coef", "kl_target", "whiten_rewards"],
     "reward": ["lr", "batch_size", "rollout_batch"],
 }
-UNTRAINED: Settings = {  # stands for the settings of training where the reward is known: none of them is read
+UNTRAINED: Settings = {  # the settings of training where the true score is the reward: none of them is read
     "lr": 0.0,
     "batch_size": 1,
     "epochs": 1,
@@ -77,46 +33,110 @@ UNTRAINED: Settings = {  # stands for the settings of training where the reward 
     "normalize_after": True,
     "shared": False,
 }
-BASE = ["fetch", "model", "pretrain", "human_labels"]  # what comes from elsewhere: a cell's row has these under `base`
-# Of these a cell's row has the ids; under `evaluate` that of its evaluation, of whichever kind.
-ROW_IDS = ["prepare", "prepare_labelled", "comparisons", "human_comparisons", "sft", "reward", "ppo", "zero_shot", "evaluate"]
 
 
-def kind_of(params: Path, script: str) -> str:
-    """The kind of stage that `params/KIND/ID.yaml` is of, among those that `pipelines/SCRIPT.py` does."""
-    about = KINDS.get(params.parent.name)
-    return params.parent.name if about and about.script == script else script
+def _nothing(_owned: Settings) -> list[str]:
+    return []
 
 
-def method_of(row: Settings) -> str:
-    """The method of a cell by its row; rows that MLflow remembers from before there were several have none."""
-    return str(row.get("method") or ("zero_shot" if row["labels"] is None else "rl"))
+@dataclass(frozen=True)
+class Kind:
+    """One kind of stage.
 
-
-def files_of(kind: str, settings: Settings, params: str) -> dict[str, str]:
-    """What a stage reads beside other stages, by its name in instances.yaml: labels of people that lie on this machine.
-
-    `settings` are its own.  Of the hub it reads nothing more than `params`: DVC takes a path twice.
+    `owns`: the settings that its params file holds, out of a cell's; exactly the fields of its schema.
+    `reads`: option of its script → slot of the cell whose output the option names.
+    `slot`: its place in a cell; two kinds that can take the same place have the same slot.
+    `axes`: groups of settings whose axes show in its name; `words`: its name without axes and seed; `seeded`: whether the
+    seed shows in it.
+    `plugins`: modules that its settings name, dotted; `scores`: whether it loads the labeller of the comparisons,
+    `judges`: and the judge.
+    `work`: variant and units of work that its time grows with; `flops` of it for a model's shape (None: unknown;
+    third argument: the number of training queries, None if not prepared); None where no network runs.
+    `results`: files that a cell's record keeps, by name; `curve`: the one with a row for each step.
+    `weights`: its output is so many copies of the model's weights; `resumes`: copies in a checkpoint, None if it has none.
+    `shares`: several processes may share one stage (machine/parallel.py).
     """
-    if kind != "human_labels":
-        return {}
-    if settings["human_labels"]["source"] != "path":
-        return {"file": params}
-    path = Path(os.path.abspath(Path(settings["human_labels"]["path"]).expanduser()))
-    inside = path.is_relative_to(Path.cwd())  # then DVC knows it by its relative path
-    return {"file": (path.relative_to(Path.cwd()) if inside else path).as_posix()}
+
+    name: str
+    folder: str
+    reads: dict[str, str]
+    owns: Callable[[Settings], Settings]
+    axes: set[str]
+    words: Callable[[Settings, Settings], list[str]]
+    slot: str = ""
+    script: str = ""
+    seeded: Callable[[Settings], bool] = lambda _owned: False
+    plugins: Callable[[Settings], list[str]] = _nothing
+    scores: Callable[[Settings], bool] = lambda _owned: False
+    judges: bool = False
+    work: Callable[[Settings], tuple[str, list[float]]] = lambda _owned: ("", [])
+    flops: Callable[[Settings, Shape, int | None], float | None] | None = None
+    results: dict[str, str] = field(default_factory=dict)
+    weights: Callable[[Settings], int] = lambda _owned: 0
+    resumes: Callable[[Settings], int] | None = None
+    shares: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slot", self.slot or self.name)
+        object.__setattr__(self, "script", self.script or self.name)
+
+    @property
+    def upstream(self) -> list[str]:
+        """The slots that it reads."""
+        return list(self.reads.values())
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether it is the last stage of a cell."""
+        return self.script == "evaluate"
 
 
-def owned(settings: Settings) -> dict[str, Settings]:
-    """The settings that each kind owns: exactly the fields of its schema, so that nothing else makes it stale."""
-    task = {key: value for key, value in settings["task"].items() if key not in PUBLISHED}
-    labels, collection, policy = settings["labels"], settings["collection"], settings["policy"]
+# --- the settings that a kind owns ------------------------------------------------------------------------------------
+
+
+def _task(settings: Settings) -> Settings:
+    return {key: value for key, value in settings["task"].items() if key not in PUBLISHED}
+
+
+def _prepare(settings: Settings) -> Settings:
+    separate = settings["classifier_corpus"]["name"] != SAME
+    return {
+        "corpus": settings["corpus"],
+        "query": {key: settings["task"][key] for key in ("query_length", "start_text", "end_text")},
+        "classifier_corpus": settings["classifier_corpus"] if separate else None,
+        "transformer": settings["labeller"].get("training"),
+    }
+
+
+def _comparisons(settings: Settings) -> Settings:
+    labeller = {key: value for key, value in settings["labeller"].items() if key not in ("training", "human_labels")}
+    return {
+        "task": _task(settings),
+        "labeller": labeller,
+        "comparisons": settings["comparisons"],
+        "runtime": settings["runtime"],
+    }
+
+
+def _reward(settings: Settings) -> Settings:
+    labels = settings["labels"]
+    direct = labels["direct"]
+    return {
+        "task": _task(settings),
+        "initial": {"name": labels["name"], "num": 0} if direct else settings["collection"]["initial"],
+        "direct": direct,
+        "reward": settings["reward"] | UNTRAINED if direct else settings["reward"],
+        "runtime": settings["runtime"],
+        "seed": 1 if direct else settings["seed"],  # nothing is random in a true score: one instance for all seeds
+    }
+
+
+def _ppo(settings: Settings) -> Settings:
+    policy, labels, collection = settings["policy"], settings["labels"], settings["collection"]
     if policy["adaptive_kl"] and policy["adaptive_kl"]["target"] is None:  # a task of the paper with a fixed β
         policy = policy | {"adaptive_kl": None}
-    direct, runtime, seed = labels["direct"], settings["runtime"], settings["seed"]
-    reward = settings["reward"] | UNTRAINED if direct else settings["reward"]
-    online = None
-    if collection["online"] and not direct:
+    online = shared = None
+    if collection["online"] and not labels["direct"]:
         online = {
             "num_train": labels["num_train"],
             "num_initial": collection["initial"]["num"],
@@ -126,61 +146,253 @@ def owned(settings: Settings) -> dict[str, Settings]:
             "max_rounds": settings["comparisons"]["max_rounds"],
             "reward": settings["reward"],
         }
-    shared = None
-    if reward["shared"] and not online:
-        shared = {"num_train": labels["num_train"], "batch_size": reward["batch_size"]}
-    prepare = {
-        "corpus": settings["corpus"],
-        "query": {key: task[key] for key in ("query_length", "start_text", "end_text")},
-        "transformer": settings["labeller"].get("training"),
-    }
-    labeller = {key: value for key, value in settings["labeller"].items() if key not in ("training", "human_labels")}
-    labelled = {"task": task, "labeller": labeller, "comparisons": settings["comparisons"], "runtime": runtime}
-    frontier = settings["evaluation"]["frontier"]
-    evaluated = {key: value for key, value in settings["evaluation"].items() if key != "frontier"}
-    evaluation = {"task": task, "evaluation": evaluated, "runtime": runtime, "method": "sample", "n": 1}
-    evaluation["frontier"] = None
-    method = settings["method"]
+    elif settings["reward"]["shared"] and not labels["direct"]:
+        shared = {"num_train": labels["num_train"], "batch_size": settings["reward"]["batch_size"]}
     return {
-        "fetch": {"corpus": settings["corpus"]},
-        "model": {"model": settings["model"]},
-        "pretrain": {"corpus": settings["corpus"], "pretrain": settings["pretrain"]},
-        "labelled": {"corpus": settings["classifier_corpus"]},
-        "prepare": prepare | {"classifier_corpus": None},
-        "prepare_labelled": prepare | {"classifier_corpus": settings["classifier_corpus"]},
-        "comparisons": labelled,
-        "human_labels": {"human_labels": settings["labeller"].get("human_labels")},
-        "human_comparisons": labelled,
-        "reward": {
-            "task": task,
-            "initial": {"name": labels["name"], "num": 0} if direct else collection["initial"],
-            "direct": direct,
-            "reward": reward,
-            "runtime": runtime,
-            "seed": 1 if direct else seed,  # a true score has nothing random: one instance for all seeds
-        },
-        "ppo": {
-            "task": task,
-            "policy": policy,
-            "online": online,
-            "shared": shared,
-            "runtime": runtime,
-            "seed": seed,
-        },
-        "sft": {"task": task, "sft": settings["sft"], "runtime": runtime, "seed": seed},
-        "zero_shot": evaluation | {"frontier": frontier},
-        "evaluate": evaluation,
-        "supervised": evaluation,
-        "best_of_n": evaluation | {"method": "best_of_n", "n": method["n"]},
-        "text": evaluation | {"method": method["name"]},
+        "task": _task(settings),
+        "policy": policy,
+        "online": online,
+        "shared": shared,
+        "runtime": settings["runtime"],
+        "seed": settings["seed"],
     }
 
 
-def order(settings: Settings) -> list[str]:
-    """The kinds that a cell needs, upstream first: its base model is fetched or pretrained, its labels read or made."""
+def _evaluation(settings: Settings, method: str = "sample", n: int = 1, frontier: Settings | None = None) -> Settings:
+    evaluation = {key: value for key, value in settings["evaluation"].items() if key != "frontier"}
+    return {
+        "task": _task(settings),
+        "evaluation": evaluation,
+        "runtime": settings["runtime"],
+        "method": method,
+        "n": n,
+        "frontier": frontier,
+    }
+
+
+# --- names, modules, work ---------------------------------------------------------------------------------------------
+
+
+def _of_group(group: str) -> Callable[[Settings, Settings], list[str]]:
+    """The name of the choice in a group."""
+    return lambda _settings, owned: [str(owned[group]["name"])]
+
+
+def _of_task(*more: str, model: bool = True) -> Callable[[Settings, Settings], list[str]]:
+    """`sentiment-tiny`, then `more`."""
+    return lambda settings, _: [settings["task"]["name"], *([settings["model"]["name"]] if model else []), *more]
+
+
+def _of_labels(settings: Settings, _owned: Settings) -> list[str]:
+    """`sentiment-5k-offline`; `sentiment-direct`."""
+    labels = settings["labels"]
+    collection = [] if labels["direct"] else [settings["collection"]["name"]]
+    return [settings["task"]["name"], labels["name"], *collection]
+
+
+def _readers(owned: Settings) -> list[str]:
+    corpora = [owned["corpus"], owned.get("classifier_corpus")]
+    return [f"preflab.corpora.readers.{corpus['reader']}" for corpus in corpora if corpus]
+
+
+def _formats(owned: Settings) -> list[str]:
+    """The reader of a label file; all of them where the file itself tells which."""
+    name = owned["human_labels"]["format"]
+    names = [name] if name else plugins.names("human_labels.readers")
+    return [f"preflab.human_labels.readers.{name}" for name in names]
+
+
+def scorers(labeller: Settings) -> list[str]:
+    """The modules that give the labeller's scores: of the labeller itself, then of the labellers of its pool."""
+    pool = [scorer for taste in labeller.get("pool") or [] for scorer in taste["weights"]]
+    return [scorer_module(scorer) for scorer in dict.fromkeys([labeller["scorer"], *pool])]
+
+
+def scorer_module(scorer: str) -> str:
+    """`preflab.labellers.vader` of `vader`; `package.module` of a user's `package.module.function`."""
+    return scorer.rpartition(".")[0] if "." in scorer else f"preflab.labellers.{scorer}"
+
+
+def _asked(owned: Settings) -> float:
+    return float(owned["comparisons"]["num"] + owned["comparisons"]["heldout"])
+
+
+def _ppo_work(owned: Settings) -> tuple[str, list[float]]:
+    online = owned["online"] or {"retrainings": 0, "num_train": 0}
+    retrainings = float(online["retrainings"])
+    return "", [float(owned["policy"]["episodes"]), retrainings, retrainings * online["num_train"]]
+
+
+def _evaluation_work(owned: Settings) -> tuple[str, list[float]]:
+    return "", [float(owned["evaluation"]["contexts"] * owned.get("n", 1))]
+
+
+_DATA = {"corpus", "classifier_corpus", "model", "pretrain", "task"}
+_LABELLED = _DATA | {"labeller", "comparisons", "scale", "runtime"}
+_REWARD = _LABELLED | {"reward", "labels", "collection", "ablation", "method", "sft"}
+_POLICY = _REWARD | {"policy", "episode_scale"}
+_QUERIES = {"queries": "prepare", "model": "model"}
+_JUDGED = _QUERIES | {"reference": "zero_shot"}  # what every evaluation but zero_shot itself reads
+_METRICS = {"metrics.json": "reports/metrics/{id}.json"}
+
+
+def _evaluating(
+    name: str,
+    reads: dict[str, str],
+    owns: Callable[[Settings], Settings],
+    axes: set[str],
+    words: Callable[[Settings, Settings], list[str]],
+    seeded: Callable[[Settings], bool] = lambda _owned: False,
+    modules: Callable[[Settings], list[str]] = _nothing,
+    count: Callable[[Settings, Shape, int | None], float | None] | None = flops.evaluation,
+) -> Kind:
+    """A kind that evaluates responses: all of them share the script evaluate."""
+    return Kind(
+        name, "data/samples", reads, owns, axes | {"evaluation"}, words, script="evaluate", seeded=seeded,
+        plugins=modules, scores=lambda _owned: True, judges=True, work=_evaluation_work, flops=count, results=_METRICS,
+    )  # fmt: skip
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in [
+        Kind("fetch", "data/raw", {}, lambda s: {"corpus": s["corpus"]}, {"corpus"}, _of_group("corpus")),
+        Kind(
+            "model", "models/base", {}, lambda s: {"model": s["model"]}, {"model"}, _of_group("model"),
+            weights=lambda _: 1,
+        ),
+        Kind(
+            "pretrain", "models/base", {"corpus": "fetch"},
+            lambda s: {"corpus": s["corpus"], "pretrain": s["pretrain"]},
+            {"corpus", "pretrain"}, _of_group("pretrain"), slot="model", plugins=_readers,
+            work=lambda owned: ("", [float(owned["pretrain"]["tokens"])]), flops=flops.pretrain,
+            results={"pretrain.json": "reports/pretrain/{id}.json"}, weights=lambda _: 1, resumes=lambda _: 0,
+        ),
+        Kind(
+            "prepare", "data/queries",
+            {"corpus": "fetch", "classifier_corpus": "classifier_corpus", "model": "model"},
+            _prepare, _DATA, _of_task(), plugins=_readers, results={"prepare.json": "reports/prepare/{id}.json"},
+        ),
+        Kind(
+            "human_labels", "data/human_labels", {},
+            lambda s: {"human_labels": s["labeller"].get("human_labels")}, {"labeller"}, _of_group("human_labels"),
+            plugins=_formats, results={"human_labels.json": "reports/human_labels/{id}.json"},
+        ),
+        Kind(
+            "comparisons", "data/comparisons", _QUERIES, _comparisons, _LABELLED, _of_task(),
+            scores=lambda _: True, judges=True, work=lambda owned: ("", [_asked(owned)]), flops=flops.comparisons,
+            results={"comparisons.json": "reports/comparisons/{id}.json"},
+        ),
+        Kind(
+            "human_comparisons", "data/comparisons", {"labels": "human_labels", **_QUERIES}, _comparisons, _LABELLED,
+            _of_task("human"), slot="comparisons", scores=lambda _: True, judges=True,
+            work=lambda owned: ("", [_asked(owned)]), flops=flops.human_comparisons,
+            results={"comparisons.json": "reports/comparisons/{id}.json"},
+        ),
+        _evaluating(
+            "zero_shot", _QUERIES | {"comparisons": "comparisons"},
+            lambda s: _evaluation(s, frontier=s["evaluation"]["frontier"]), _LABELLED, _of_task("zero-shot", model=False),
+        ),
+        Kind(
+            "sft", "models/base", _QUERIES,
+            lambda s: {"task": _task(s), "sft": s["sft"], "runtime": s["runtime"], "seed": s["seed"]},
+            _DATA | {"sft", "runtime"}, _of_task("supervised"), seeded=lambda _: True, flops=flops.sft,
+            results={"sft.json": "reports/sft/{id}.json", "sft.csv": "reports/sft/{id}.csv"},
+            weights=lambda _: 1, resumes=lambda _: 1,
+        ),
+        Kind(
+            "reward", "models/reward", _QUERIES | {"comparisons": "comparisons"}, _reward, _REWARD,
+            lambda s, owned: [s["task"]["name"], owned["initial"]["name"]], seeded=lambda owned: not owned["direct"],
+            scores=lambda owned: bool(owned["direct"]),
+            work=lambda owned: ("direct" if owned["direct"] else "trained", [float(owned["initial"]["num"])]),
+            flops=flops.reward,
+            results={"reward.json": "reports/reward/{id}.json", "reward.csv": "reports/reward/{id}.csv"},
+            weights=lambda owned: 0 if owned["direct"] else 1, shares=True,
+        ),
+        Kind(
+            "ppo", "models/policy", _QUERIES | {"comparisons": "comparisons", "reward": "reward"}, _ppo, _POLICY,
+            _of_labels, seeded=lambda _: True, scores=lambda _: True, work=_ppo_work, flops=flops.ppo,
+            results={"ppo.json": "reports/ppo/{id}.json", "curve.csv": "reports/curves/{id}.csv"},
+            weights=lambda owned: 2 if owned["online"] else 1, resumes=lambda owned: 1 if owned["online"] else 0,
+            shares=True,
+        ),
+        _evaluating(
+            "evaluate", _JUDGED | {"policy": "ppo", "reward": "reward"}, _evaluation, _POLICY, _of_labels, seeded=lambda _: True
+        ),
+        _evaluating(
+            "supervised", _JUDGED | {"policy": "sft"}, _evaluation, _LABELLED | {"sft"},
+            _of_task("supervised", model=False), seeded=lambda _: True,
+        ),
+        _evaluating(
+            "best_of_n", _JUDGED | {"reward": "reward"}, lambda s: _evaluation(s, "best_of_n", s["method"]["n"]), _REWARD,
+            lambda s, owned: [s["task"]["name"], s["labels"]["name"], f"best-of-{owned['n']}"], seeded=lambda _: True,
+        ),
+        _evaluating(
+            "text", _JUDGED, lambda s: _evaluation(s, s["method"]["name"]), _LABELLED,
+            lambda s, owned: [s["task"]["name"], owned["method"]],
+            modules=lambda owned: [f"preflab.evaluate.baselines.{owned['method']}"], count=None,
+        ),
+    ]
+}  # fmt: skip
+
+METHODS = {  # what a cell of each needs beside prepared queries and the evaluated reference; the last is its evaluation
+    "rl": ["reward", "ppo", "evaluate"],
+    "supervised": ["sft", "supervised"],
+    "supervised_rl": ["sft", "reward", "ppo", "evaluate"],
+    "best_of_n": ["reward", "best_of_n"],
+    **{name: ["text"] for name in plugins.names("evaluate.baselines")},
+    "zero_shot": ["zero_shot"],
+}
+EVALUATIONS = [name for name, kind in KINDS.items() if kind.evaluates]
+BASE = ["fetch", "classifier_corpus", "model", "pretrain", "human_labels"]  # a cell's row has these under `base`
+# Of these a cell's row has the ids; under `evaluate` that of its evaluation, of whichever kind.
+ROW_IDS = ["prepare", "comparisons", "human_comparisons", "sft", "reward", "ppo", "zero_shot", "evaluate"]
+
+
+def kind_of(params: Path, script: str) -> str:
+    """The kind of stage that `params/KIND/ID.yaml` is of, among those that `pipelines/SCRIPT.py` does."""
+    kind = KINDS.get(params.parent.name)
+    return kind.name if kind and kind.script == script else script
+
+
+def kind_of_base(slot: str) -> str:
+    """The kind of what a cell's row has under `base`."""
+    return "fetch" if slot == "classifier_corpus" else slot
+
+
+def method_of(row: Settings) -> str:
+    """The method of a cell by its row; rows that MLflow keeps from before there were several have none."""
+    return str(row.get("method") or ("zero_shot" if row["labels"] is None else "rl"))
+
+
+def files_of(kind: str, owned: Settings, params: str) -> dict[str, str]:
+    """What a stage reads beside other stages, by its name in instances.yaml: a file of human labels on this machine.
+
+    A file of the hub is no path: `params` stands there again, since DVC takes a path twice.
+    """
+    if kind != "human_labels":
+        return {}
+    if owned["human_labels"]["source"] != "path":
+        return {"file": params}
+    path = Path(os.path.abspath(Path(owned["human_labels"]["path"]).expanduser()))
+    inside = path.is_relative_to(Path.cwd())  # then DVC knows it by its relative path
+    return {"file": (path.relative_to(Path.cwd()) if inside else path).as_posix()}
+
+
+def order(settings: Settings) -> list[tuple[str, Kind]]:
+    """(slot, kind) of the stages that a cell needs, upstream first.
+
+    Its base model is fetched or pretrained, its labels read or made; a second corpus, if it has one, is fetched too.
+    """
     base = "pretrain" if settings["model"]["source"] == "pretrain" else "model"
-    own = settings["classifier_corpus"]["name"] == SAME  # the corpus of the queries trains the classifiers
-    prepared = ["prepare"] if own else ["labelled", "prepare_labelled"]
-    labelled = ["human_labels", "human_comparisons"] if settings["labeller"].get("human_labels") else ["comparisons"]
-    needed = {"fetch", base, *prepared, *labelled, "zero_shot", *METHODS[settings["method"]["name"]]}
-    return [kind for kind in KINDS if kind in needed]
+    human = ["human_labels", "human_comparisons"] if settings["labeller"].get("human_labels") else ["comparisons"]
+    needed = {"fetch", base, "prepare", *human, "zero_shot", *METHODS[settings["method"]["name"]]}
+    stages = [(kind.slot, kind) for name, kind in KINDS.items() if name in needed]
+    if settings["classifier_corpus"]["name"] != SAME:
+        stages.insert(1, ("classifier_corpus", KINDS["fetch"]))
+    return stages
+
+
+def seen_from(slot: str, settings: Settings) -> Settings:
+    """A cell's settings as the kind in `slot` reads them: the second corpus is the corpus of the stage that fetches it."""
+    return settings | {"corpus": settings["classifier_corpus"]} if slot == "classifier_corpus" else settings

@@ -9,22 +9,24 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from preflab.grid import flops
 from preflab.grid.instances import Grid, Instance
 from preflab.grid.kinds import EVALUATIONS, KINDS
-from preflab.plan import estimate, flops
-from preflab.plan.reasons import MACHINE, Run, estimates, of_machine, runs
+from preflab.plan import estimate
+from preflab.plan.executions import MACHINE, Run, all_runs, estimates, of_machine
 
 if TYPE_CHECKING:
     from preflab.build.dvc_state import State
 
 FP32 = 4  # bytes
 ADAM = 2  # moments of each weight
-WEIGHTS = ("model", "pretrain", "sft", "reward", "ppo")  # kinds whose results are weights
 
 
 class Need(NamedTuple):
-    """Of one stage, or of several added up; `seconds` and `bytes` without those of which they are not known, which
-    `unknown` counts.  `checkpoint`: bytes beside the results while a stage runs, of the largest.
+    """What one stage needs, or several added up.
+
+    `seconds`, `flops` and `bytes` are sums over the stages for which they are known; `untimed`, `uncounted` and
+    `unsized` count the others.  `checkpoint`: bytes beside the results while the largest stage runs.
     """
 
     stages: int = 0
@@ -60,14 +62,14 @@ def of_plan(state: "State", grid: Grid, stages: Iterable[str], tflops: float | N
     """What the `stages` of a grid need; with `tflops`, those that compute take their operations at that rate."""
     wanted = set(stages)
     instances = [one for one in grid.instances.values() if one.stage in wanted]
-    here = of_machine(runs(state))
+    here = of_machine(all_runs(state))
     past = estimates(state, [one.stage for one in instances])
     counted = [(run, operations(state, run.kind, run.settings, run.model)) for run in here]
     rates = {kind: rate((run, n) for run, n in counted if run.kind == kind) for kind in KINDS}
     whole = rate(counted)
     needs: dict[str, list[Need]] = {}
     for one in instances:
-        base = above(one)
+        base = base_model(one)
         n = operations(state, one.kind, one.settings, base.id, base.settings, _examples(state, one))
         seconds = past[one.stage]
         if n and tflops:
@@ -93,8 +95,8 @@ def of_plan(state: "State", grid: Grid, stages: Iterable[str], tflops: float | N
     return Plan({kind: added(needs[kind]) for kind in KINDS if kind in needs}, whole, device)
 
 
-def above(one: Instance) -> Instance:
-    """The base model behind an instance: its own, that of a supervised model, or the first that it reads."""
+def base_model(one: Instance) -> Instance:
+    """The base model of an instance: its own, that of a supervised model, or the first that it reads."""
     while one.kind not in ("model", "pretrain") and one.upstream:
         roles = [role for role in ("model", *one.upstream) if role in one.upstream]
         one = one.upstream[roles[0]]
@@ -109,11 +111,12 @@ def operations(
     about: Mapping[str, object] | None = None,
     examples: int | None = None,
 ) -> float | None:
-    """FLOPs of a stage; None where the model's size or the number of examples is not known."""
-    found = flops.shape(state.root, model, about)
-    if "task" not in settings and kind != "pretrain":
+    """FLOPs of a stage; None where the model's size or the number of queries is not known."""
+    count = KINDS[kind].flops
+    if count is None:
         return 0.0
-    return flops.of_stage(kind, settings, found, examples) if found else None
+    shape = flops.shape(state.root, model, about)
+    return count(settings, shape, examples) if shape else None  # type: ignore[arg-type]
 
 
 def rate(counted: Iterable[tuple[Run, float | None]]) -> float | None:
@@ -131,13 +134,13 @@ def _examples(state: "State", one: Instance) -> int | None:
 
 def _size(one: Instance, model: flops.Shape | None, here: list[Run], state: "State") -> float | None:
     """Bytes of an instance's results."""
-    if one.kind in WEIGHTS:
-        if one.settings.get("direct"):
-            return 0.0
-        copies = 2 if one.settings.get("online") else 1  # with the last reward model
+    if copies := KINDS[one.kind].weights(one.settings):
         return FP32 * model.parameters * copies if model else None
+    if one.settings.get("direct"):
+        return 0.0
     if one.kind in EVALUATIONS or one.kind in ("comparisons", "human_comparisons"):
-        like = [run for run in here if run.kind == one.kind] or [run for run in here if run.kind in EVALUATIONS]
+        sized = [run for run in here if run.bytes]
+        like = [run for run in sized if run.kind == one.kind] or [run for run in sized if run.kind in EVALUATIONS]
         units = sum(_tokens(run.kind, run.settings) for run in like)
         return sum(run.bytes for run in like) / units * _tokens(one.kind, one.settings) if units else None
     record = state.records(one.at).get(one.stage.rpartition(":")[2])
@@ -155,10 +158,10 @@ def _tokens(kind: str, settings: Mapping[str, object]) -> float:
 
 def _checkpoint(one: Instance, model: flops.Shape | None) -> float:
     """Bytes of what a stage keeps to continue from: weights, moments, an online reward model, the best of the rates."""
-    if one.kind not in ("ppo", "sft", "pretrain") or model is None:
+    resumes = KINDS[one.kind].resumes
+    if resumes is None or model is None:
         return 0.0
-    extra = 1 if one.kind == "sft" or one.settings.get("online") else 0
-    return FP32 * model.parameters * (1 + ADAM + extra)
+    return FP32 * model.parameters * (1 + ADAM + resumes(one.settings))
 
 
 def text(found: Plan, tflops: float | None = None) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from preflab.grid.instances import Graph
-from preflab.grid.kinds import EVALUATIONS
+from preflab.grid.kinds import KINDS
 
 LONGEST_PAUSE = 10.0  # seconds between two stages of one `dvc repro`; after a longer one somebody else began the second
 
@@ -43,21 +43,8 @@ class Times(NamedTuple):
 def work(kind: str, settings: Mapping[str, Any], reads: Iterable[str]) -> Work:
     """The work of a stage by its settings (what params/KIND/ID.yaml holds) and the paths that it reads."""
     model = next((path.rpartition("/")[2] for path in reads if "models/base/" in path), "")
-    variant, units = "", []
-    if kind == "pretrain":
-        units = [settings["pretrain"]["tokens"]]
-    elif kind == "comparisons":
-        units = [settings["comparisons"]["num"] + settings["comparisons"]["heldout"]]
-    elif kind == "reward":
-        variant, units = "known" if settings["direct"] else "trained", [settings["initial"]["num"]]
-    elif kind == "ppo":
-        retrainings, labels = 0, 0
-        if online := settings["online"]:
-            retrainings, labels = online["retrainings"], online["num_train"]
-        units = [settings["policy"]["episodes"], retrainings, retrainings * labels]
-    elif kind in EVALUATIONS:
-        units = [settings["evaluation"]["contexts"] * settings.get("n", 1)]
-    return Work((kind, model, variant), tuple(float(unit) for unit in units))
+    variant, units = KINDS[kind].work(settings)  # type: ignore[arg-type]
+    return Work((kind, model, variant), tuple(units))
 
 
 def seconds(wanted: Work, past: Iterable[Past]) -> float | None:

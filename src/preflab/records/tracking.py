@@ -25,6 +25,7 @@ from typing import Any
 from preflab import files
 from preflab.grid.kinds import ROW_IDS, method_of
 from preflab.machine import parallel
+from preflab.plan import executions
 from preflab.records import provenance, spool
 from preflab.records.results import CellFiles
 
@@ -57,9 +58,9 @@ class Record:
         """The final numbers (what `--metrics` holds)."""
         self.event("metrics", values=files.numbers(values), step=self._step, time=spool.now())
 
-    def artifact(self, path: Path) -> None:
-        """A small file (a table, a figure, a model card): never weights, which DVC keeps."""
-        self.event("file", path=str(path), folder=None)
+    def text(self, name: str, text: str) -> None:
+        """A text that the UI shows beside the curves, such as samples of the policy."""
+        self.event("text", path=name, text=text)
 
     def event(self, op: str, **fields: Any) -> None:
         event = {"run": self.run, "op": op, **fields}
@@ -119,46 +120,34 @@ class Silent:
 
     def summary(self, values: dict[str, Any]) -> None: ...
 
-    def artifact(self, path: Path) -> None: ...
+    def text(self, name: str, text: str) -> None: ...
 
 
 def _reads_human_labels(kind: str, inputs: dict[str, Path]) -> bool:
-    """Whether a stage reads labels of people: the two that bring them, and what trains on the comparisons of those."""
-    return kind in ("human_labels", "human_comparisons") or any((folder / "human.json").exists() for folder in inputs.values())
+    """Whether a stage reads human labels: the two that bring them, and what trains on the comparisons of those."""
+    brings = kind in ("human_labels", "human_comparisons")
+    return brings or any((folder / "human.json").exists() for folder in inputs.values())
 
 
 @contextmanager
 def stage(
     kind: str, run: Path | None, params: Path, inputs: dict[str, Path] | None = None
 ) -> Iterator[Record | Silent]:
-    """Record one execution of the stage `kind`; the run record is written to `run` if the body succeeds."""
-    if parallel.rank():
+    """Record one execution of the stage `kind`; the run record is written to `run` if the body succeeds.
+
+    Without `run` nothing is recorded.  `inputs`: the folders that the stage reads, by option of its script.
+    """
+    if parallel.rank() or run is None:
         yield Silent()
         return
-    inputs = inputs or {}
-    identifier = params.stem
     started, clock = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
-    record = Record(f"{kind}-{identifier}")
-    md5s = provenance.recorded_md5s(record.root)
-    about = provenance.commit(record.root) | {
-        "params_sha256": hashlib.sha256(params.read_bytes()).hexdigest(),
-        "inputs": {path.as_posix(): md5s.get(path.as_posix()) for path in inputs.values()},
-    }
-    tags = {
-        "preflab.kind": "stage",
-        "preflab.stage": kind,
-        "preflab.id": identifier,
-        "data.human": str(_reads_human_labels(kind, inputs)).lower(),
-        "git.commit": about["git_commit"],
-        "git.dirty": about["dirty"],
-        "params.sha256": about["params_sha256"],
-        **{f"input.{name}": f"{path} {about['inputs'][path.as_posix()]}" for name, path in inputs.items()},
-    }
+    record = Record(f"{kind}-{params.stem}")
+    about = _origin(record.root, params, inputs or {})
     record.event(
         "start",
         experiment=spool.STAGES,
-        name=f"{kind} {identifier}",
-        tags=tags,
+        name=f"{kind} {params.stem}",
+        tags=_tags(kind, params, inputs or {}, about),
         params=provenance.settings(params),
         time=spool.now(),
         parent=None,
@@ -171,23 +160,46 @@ def stage(
         status = "KILLED"
         raise
     finally:
-        if run is not None and status == "FINISHED":
+        if status == "FINISHED":
             about |= {
                 "stage": os.environ.get("DVC_STAGE", kind),
                 "kind": kind,
-                "id": identifier,
+                "id": params.stem,
                 "run_id": None,
-            }
-            about |= {
                 "started": started,
                 "wall_s": round(time.monotonic() - clock, 2),
                 "command": " ".join(sys.orig_argv),
             }
+            about |= provenance.machine()
             run.parent.mkdir(parents=True, exist_ok=True)
-            run.write_text(json.dumps(about | provenance.machine(), indent=2, sort_keys=True) + "\n")
+            run.write_text(dumped(about))
+            executions.remember(record.root, about, params)
             record.event("record", path=str(run), started=started)
         record.event("end", status=status, time=spool.now())
         record.close()
+
+
+def _origin(root: Path, params: Path, inputs: dict[str, Path]) -> dict[str, Any]:
+    """What a result is made from: the commit, the settings, and the md5 of each input."""
+    md5s = provenance.recorded_md5s(root)
+    return provenance.commit(root) | {
+        "params_sha256": hashlib.sha256(params.read_bytes()).hexdigest(),
+        "inputs": {path.as_posix(): md5s.get(path.as_posix()) for path in inputs.values()},
+    }
+
+
+def _tags(kind: str, params: Path, inputs: dict[str, Path], about: dict[str, Any]) -> dict[str, Any]:
+    """MLflow's tags of an execution."""
+    return {
+        "preflab.kind": "stage",
+        "preflab.stage": kind,
+        "preflab.id": params.stem,
+        "data.human": str(_reads_human_labels(kind, inputs)).lower(),
+        "git.commit": about["git_commit"],
+        "git.dirty": about["dirty"],
+        "params.sha256": about["params_sha256"],
+        **{f"input.{name}": f"{path} {about['inputs'][path.as_posix()]}" for name, path in inputs.items()},
+    }
 
 
 def replay(root: Path) -> int:
@@ -234,7 +246,7 @@ def _grid_events(
         "data.human": "false",
         "git.commit": commit["git_commit"],
         "git.dirty": commit["dirty"],
-        "preflab.grid.instances": about["grid"],
+        "preflab.grid": about["grid"],
     }
     scales = {key: about[key] for key in ("scale", "episode_scale")}
 

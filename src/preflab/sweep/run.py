@@ -10,7 +10,8 @@ from preflab.build.schedule import Outcome, Runner
 from preflab.grid import instances_yaml
 from preflab.grid.instances import Graph
 from preflab.plan import costs
-from preflab.plan.reasons import estimates, plan
+from preflab.plan.executions import estimates
+from preflab.plan.reasons import plan
 from preflab.records import spool, tracking
 from preflab.records.results import CellFiles
 from preflab.sweep.points import Sweep, load, remove, write
@@ -89,7 +90,7 @@ def finish(made: Sweep) -> int:
     Console(width=None if os.isatty(1) else 200).print(table(made, incomplete))
     about = instances_yaml.report_params(made.grid)
     about["cells"] = {cell: row for cell, row in about["cells"].items() if cell not in incomplete}
-    tags = {"preflab.sweep.points": made.name, "preflab.overrides": " ".join(made.overrides)}
+    tags = {"preflab.sweep": made.name, "preflab.overrides": " ".join(made.overrides)}
     run_id = tracking.log_grid(made.name, about, made.root, tags)
     print(f"MLflow: {run_id or 'away; the record is delivered later'} (`make ui`)")
     if made.own:

@@ -106,41 +106,77 @@ def of_config(config: Mapping[str, Any]) -> Shape:
     )
 
 
-def of_stage(kind: str, settings: Mapping[str, Any], model: Shape, examples: int | None = None) -> float | None:
-    """FLOPs of a stage by its settings; 0 where no network runs; None if it trains on all `examples` of a corpus
-    that has not been prepared.
+Settings = Mapping[str, Any]
 
-    A policy of a true score counts a reward model's passes all the same: 1 of 15 parts.
+
+def pretrain(owned: Settings, model: Shape, _queries: int | None) -> float:
+    """FLOPs of training the model on the tokens of its recipe."""
+    recipe = owned["pretrain"]
+    sequence = model.trunk(recipe["length"], 0) + model.head(recipe["length"])
+    return float(TRAINING * recipe["tokens"] / recipe["length"]) * sequence
+
+
+def comparisons(owned: Settings, model: Shape, _queries: int | None) -> float:
+    """FLOPs of sampling the responses of every comparison."""
+    asked = owned["comparisons"]["num"] + owned["comparisons"]["heldout"]
+    return asked * _question(model, *_lengths(owned))
+
+
+def human_comparisons(owned: Settings, model: Shape, _queries: int | None) -> float:
+    """FLOPs of the reference's samples, which set the scale of the scores; the labelled samples came with the labels."""
+    return owned["comparisons"]["heldout"] * _question(model, *_lengths(owned))
+
+
+def reward(owned: Settings, model: Shape, _queries: int | None) -> float:
+    """FLOPs of training a reward model, or of normalising the true score on samples."""
+    query, response = _lengths(owned)
+    if owned["direct"]:
+        return float(owned["reward"]["normalize_samples"]) * (model.trunk(query, response) + model.head(response))
+    return _training(model, query, response, owned["reward"], owned["initial"]["num"])
+
+
+def ppo(owned: Settings, model: Shape, _queries: int | None) -> float:
+    """FLOPs of a policy: rollouts, reference, reward model, epochs, and online labels.
+
+    The reward model is counted for direct training too: 1 of 15 parts.
     """
-    if kind == "pretrain":
-        recipe = settings["pretrain"]
-        return float(TRAINING * recipe["tokens"] / recipe["length"]) * (
-            model.trunk(recipe["length"], 0) + model.head(recipe["length"])
-        )
-    if "task" not in settings or kind == "text":
-        return 0.0
-    query, response = settings["task"]["query_length"], settings["task"]["response_length"]
+    (query, response), policy = _lengths(owned), owned["policy"]
     trunk, head = model.trunk(query, response), model.head(response)
-    if kind in ("comparisons", "human_comparisons"):  # people were shown other samples; the reference's set the scale of the scores
-        drawn = settings["comparisons"]["num"] if kind == "comparisons" else 0
-        asked = settings["comparisons"]["heldout"] + drawn
-        return asked * _question(model, query, response)
-    if kind == "reward":
-        if settings["direct"]:
-            return float(settings["reward"]["normalize_samples"]) * (trunk + head)
-        return _training(model, query, response, settings["reward"], settings["initial"]["num"])
-    if kind == "ppo":
-        policy, online = settings["policy"], settings["online"]
-        total = policy["episodes"] * (3 * trunk + 2 * head + TRAINING * policy["epochs"] * (trunk + head))
-        return total + (_online(model, query, response, online) if online else 0)
-    if kind == "sft":
-        return _supervised(settings["sft"], trunk + head, examples)
-    evaluation, n = settings["evaluation"], settings["n"]
-    total = evaluation["contexts"] * (model.trunk(query, response, n) + n * (2 * trunk + 2 * head))
-    if frontier := settings.get("frontier"):
-        count = frontier["samples"]
-        total += frontier["contexts"] * (model.trunk(query, response, count) + model.head(count * response))
+    total = policy["episodes"] * (3 * trunk + 2 * head + TRAINING * policy["epochs"] * (trunk + head))
+    return float(total + (_online(model, query, response, owned["online"]) if owned["online"] else 0))
+
+
+def sft(owned: Settings, model: Shape, queries: int | None) -> float | None:
+    """FLOPs of every rate over the training set, and a validation of each and of the start.
+
+    None where all `queries` are trained on and their number is not known yet.
+    """
+    query, response = _lengths(owned)
+    settings = owned["sft"]
+    train = settings["num_train"] if queries is None else min(queries, settings["num_train"] or queries)
+    if train is None or settings["num_validation"] is None:
+        return None
+    trained = TRAINING * settings["lrs"] * settings["epochs"] * train
+    validated = (settings["lrs"] + 1) * settings["num_validation"]
+    return float(trained + validated) * (model.trunk(query, response) + model.head(response))
+
+
+def evaluation(owned: Settings, model: Shape, _queries: int | None) -> float:
+    """FLOPs of sampling and scoring the responses of an evaluation, and of the samples of the frontier."""
+    query, response = _lengths(owned)
+    trunk, head = model.trunk(query, response), model.head(response)
+    total = owned["evaluation"]["contexts"] * (
+        model.trunk(query, response, owned["n"]) + owned["n"] * (2 * trunk + 2 * head)
+    )
+    if frontier := owned.get("frontier"):
+        samples = frontier["samples"]
+        total += frontier["contexts"] * (model.trunk(query, response, samples) + model.head(samples * response))
     return float(total)
+
+
+def _lengths(owned: Settings) -> tuple[int, int]:
+    """Tokens of a query and of a response."""
+    return owned["task"]["query_length"], owned["task"]["response_length"]
 
 
 def _question(model: Shape, query: int, response: int) -> float:
@@ -163,12 +199,3 @@ def _online(model: Shape, query: int, response: int, online: Mapping[str, Any]) 
     trained = [first + i / (times + 1) * (last - first) for i in range(1, times + 1)]
     trainings = sum(_training(model, query, response, online["reward"], labels) for labels in trained)
     return asked * _question(model, query, response) + trainings
-
-
-def _supervised(sft: Mapping[str, Any], forward: float, examples: int | None) -> float | None:
-    """Every rate over the training set, and a validation of each and of the start."""
-    train = sft["num_train"] if examples is None else min(examples, sft["num_train"] or examples)
-    if train is None or sft["num_validation"] is None:
-        return None
-    trained = TRAINING * sft["lrs"] * sft["epochs"] * train
-    return float(trained + (sft["lrs"] + 1) * sft["num_validation"]) * forward

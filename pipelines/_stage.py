@@ -1,0 +1,89 @@
+"""What the scripts of all stages do: read the settings, call the body in stages/, write what it returns."""
+
+import argparse
+import importlib
+import inspect
+from pathlib import Path
+
+from preflab import cli
+from preflab.errors import PreflabError
+
+
+def main(script: str, about: str | None) -> None:
+    """Run `python -m pipelines.SCRIPT params/KIND/ID.yaml --INPUT … --out …` and exit; `about` is its docstring."""
+    cli.main(lambda: run(script, about))
+
+
+def run(script: str, about: str | None) -> None:
+    """Parse the command line and run the stage.  With torchrun only the first process writes results and a record."""
+    from preflab.grid.kinds import KINDS, kind_of
+
+    kinds = [kind for kind in KINDS.values() if kind.script == script]
+    inputs = list(dict.fromkeys(option for kind in kinds for option in kind.reads))
+    args = parser(script, about, inputs, curve=any(_curve(kind.results) for kind in kinds)).parse_args()
+    from preflab import files
+    from preflab.machine import checkpoint, parallel
+    from preflab.records import tracking
+    from preflab.settings.load import load
+
+    kind = KINDS[kind_of(args.params, script)]
+    if missing := [option for option in kind.reads if getattr(args, option) is None]:
+        raise PreflabError(
+            f"{args.params}: the stage {kind.name} reads " + " and ".join(map(_flag, missing)) + "; name the folder"
+        )
+    if kind.shares:
+        parallel.launch(f"pipelines.{script}")
+    cfg = load(kind.name, args.params)
+    folders = {option: getattr(args, option) for option in kind.reads}
+    body = importlib.import_module(f"preflab.stages.{script}")
+    with parallel.joined(), tracking.stage(kind.name, args.run, args.params, folders) as record:
+        given = {**folders, "out": args.out, "log": record}
+        if kind.resumes:
+            given["work"] = checkpoint.folder_for(f"{kind.name}-{args.params.stem}", args.params, *folders.values())
+        wanted = inspect.signature(body.run).parameters
+        result = body.run(cfg, **{name: value for name, value in given.items() if name in wanted})
+        if parallel.rank():
+            return
+        if args.metrics:
+            files.write_json(args.metrics, result.metrics)
+        if args.curve:
+            files.write_csv(args.curve, result.curve, body.COLUMNS)
+        record.summary(result.metrics)
+        if kind.resumes:
+            checkpoint.remove(given["work"])
+
+
+def parser(script: str, about: str | None, inputs: list[str], curve: bool) -> argparse.ArgumentParser:
+    """The command line of a stage; `inputs`: the options that name folders of other stages."""
+    found = argparse.ArgumentParser(prog=f"python -m pipelines.{script}", description=about)
+    found.add_argument("params", type=Path, help="settings of this instance: params/KIND/ID.yaml")
+    for option in inputs:
+        found.add_argument(_flag(option), type=Path, metavar="FOLDER", help=INPUTS[option])
+    found.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where its output goes")
+    found.add_argument("--metrics", type=Path, metavar="FILE", help="JSON file for its final numbers")
+    found.add_argument(
+        "--curve", type=Path, metavar="FILE", help="CSV file, a row for each step" if curve else argparse.SUPPRESS
+    )
+    found.add_argument("--run", type=Path, metavar="FILE", help="JSON file for the run record; without it none is kept")
+    return found
+
+
+INPUTS = {
+    "corpus": "output of the stage fetch",
+    "classifier_corpus": "the same, of the corpus whose labels train the classifiers",
+    "model": "the base model, which is the reference",
+    "queries": "output of the stage prepare",
+    "labels": "output of the stage human_labels",
+    "comparisons": "output of the stage comparisons or human_comparisons",
+    "reward": "output of the stage reward",
+    "policy": "output of the stage ppo or sft",
+    "reference": "output of the stage zero_shot, to compare with",
+}
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
+def _curve(results: dict[str, str]) -> bool:
+    return any(path.endswith(".csv") for path in results.values())
