@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preflab.evaluate.statistics import bootstrap, bootstrap_ratio, majority
+from preflab.evaluate import statistics
+from preflab.evaluate.statistics import RESAMPLES, Resamples, bootstrap, bootstrap_ratio, majority, resample
 
 
 def probability_by_enumeration(p: float, votes: int) -> float:
@@ -67,19 +68,16 @@ def test_bootstrap_of_a_normal_mean_is_the_textbook_interval():
 def test_bootstrap_covers_the_true_mean_95_times_in_100():
     rng = np.random.default_rng(1)
     covered = 0
-    for trial in range(400):
-        low, high = bootstrap(rng.random(200) < 0.8, resamples=400, seed=trial)[1:]
+    for _ in range(400):
+        low, high = bootstrap(rng.random(200) < 0.8)[1:]
         covered += low <= 0.8 <= high
     assert 0.92 <= covered / 400 <= 0.975  # 95 % ± 2.3 standard errors of 400 trials
 
 
 def test_bootstrap_resamples_seeds_too():
-    same = bootstrap(np.array([[1.0] * 50, [0.0] * 50]))
-    assert (same.mean, same.low, same.high) == (
-        0.5,
-        0.0,
-        1.0,
-    )  # both resampled seeds are the first in ¼ of draws
+    seeds = np.array([[1.0] * 50, [0.0] * 50])  # both resampled seeds are the first in ¼ of draws
+    assert bootstrap(seeds) == pytest.approx((0.5, 0.5 - sqrt(2) / 2, 0.5 + sqrt(2) / 2))
+    assert bootstrap(seeds, low=0, high=1) == (0.5, 0.0, 1.0)
 
 
 def test_bootstrap_keeps_a_context_together_over_seeds():
@@ -121,8 +119,48 @@ def test_bootstrap_of_a_ratio_with_equal_wholes_is_that_of_the_mean():
 def test_bootstrap_of_a_ratio_covers_the_true_share():
     rng = np.random.default_rng(6)
     covered = 0
-    for trial in range(200):
+    for _ in range(200):
         whole = rng.poisson(2, 200)
-        low, high = bootstrap_ratio(rng.binomial(whole, 0.3), whole, resamples=400, seed=trial)[1:]
+        low, high = bootstrap_ratio(rng.binomial(whole, 0.3), whole)[1:]
         covered += low <= 0.3 <= high
     assert 0.9 <= covered / 200 <= 0.99
+
+
+def test_means_of_wins_are_exact():
+    """So that a mean on the border of two roundings is printed alike on every machine."""
+    wins = np.random.default_rng(7).integers(0, 3, (1, 1024)) / 2
+    draws = resample([wins], lambda mean: mean).draws
+    assert ((draws * 2048) % 1 == 0).all()
+
+
+@given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 99))
+def test_the_interval_turns_and_stretches_with_its_values(seeds, contexts, seed):
+    values = np.random.default_rng(seed).normal(size=(seeds, contexts))
+    mean, low, high = bootstrap(values)
+    assert low <= high
+    assert bootstrap(-3 * values + 1) == pytest.approx((1 - 3 * mean, 1 - 3 * high, 1 - 3 * low))
+
+
+def test_seeds_count_as_seeds_with_the_same_mean_do():
+    """Their deviations are widened by √(S/(S − 1)): over many tables the variance of the draws is σ²/S."""
+    rng, seeds = np.random.default_rng(4), 3
+    tables = [np.tile(rng.normal(size=(seeds, 1)), (1, 2)) for _ in range(300)]
+    spread = np.mean([resample([table], lambda mean: mean).draws.var() for table in tables])
+    assert spread == pytest.approx(1 / seeds, rel=0.15)
+
+
+def test_what_is_lost_widens_the_interval():
+    draws = np.arange(99.0)
+    assert Resamples(50, draws).interval(0.9) == (50, 4, 94)  # the 5th and the 5th last of 99
+    assert Resamples(50, draws[:97], lost=2).interval(0.9) == (50, 2, 94)
+    assert Resamples(50, draws[:9], lost=90).interval(0.9) == (50, 0, 8)
+
+
+def test_equal_draws_for_equal_sizes():
+    assert statistics._counts(5, 0).sum(1).tolist() == [5] * RESAMPLES
+    assert (statistics._counts(5, 0) == statistics._counts.__wrapped__(5, 0)).all()
+
+
+def test_no_values_are_refused():
+    with pytest.raises(ValueError, match="no values"):
+        bootstrap([])

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from preflab.evaluate.statistics import Floats, Interval, resample
+from preflab.evaluate.statistics import Floats, Interval
 
 BINS = 8
 UPDATES_PER_BIN = 6  # of a run, on average: half of them find the peak, half test it
@@ -64,9 +64,10 @@ def part(runs: Sequence[Run], bins: int = BINS, resamples: int = 2000, seed: int
     if not changes:
         raise ValueError(f"no run has updates both in the peak's bin and in the last of {bins}; take fewer bins")
     table = np.stack(changes, 1)  # [1 + resamples, runs, 2]
-    weights = resample(len(changes), 1, resamples, seed).seeds / len(changes)  # [resamples, runs]
+    drawn = np.random.default_rng(seed).integers(len(changes), size=(resamples, len(changes)))  # runs of each resample
     mean = table[0].mean(0)
-    low, high = np.quantile((table[1:] * weights[:, :, None]).sum(1), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    means = np.take_along_axis(table[1:], drawn[:, :, None], 1).mean(1)  # [resamples, 2]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     fall = Interval(float(-mean[0]), float(-high[0]), float(-low[0]))
     rise = Interval(float(mean[1]), float(low[1]), float(high[1]))
     return Parting(float(curve.kl[peak]) if fall.low > 0 and rise.low > 0 else None, fall, rise, curve)

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from preflab.evaluate.statistics import Floats, Interval, Votes, bootstrap, resample
+from preflab.evaluate.statistics import RESAMPLES, Floats, Interval, Resamples, Votes, bootstrap, resampled_means
+
+BLOCK = 1_000  # resamples fitted at a time, for memory
 
 
 class Match(NamedTuple):
@@ -50,15 +52,13 @@ def first_share(votes: Votes) -> Interval:
     return bootstrap((votes.for_a == votes.a_first)[:, ~votes.same].mean(0))
 
 
-def bradley_terry(
-    matches: Sequence[Match], resamples: int = 2000, seed: int = 0, level: float = 0.95
-) -> dict[str, Interval]:
+def bradley_terry(matches: Sequence[Match]) -> dict[str, Interval]:
     """Rating of each policy in log-odds, their mean 0: P(a beats b) = σ(rating a − rating b) (Bradley & Terry 1952).
 
-    A tie is half a win for each.  Contexts count, seeds are averaged; both are resampled as in `bootstrap`, the same
-    draw for all matches, so all must have the same contexts, and the same seeds or one.  To each pair compared comes
-    half a win for each (Haldane 1955), or a policy that never loses would have no finite rating: two policies with w
-    wins in n contexts lie log((w + ½)/(n − w + ½)) apart.
+    A tie is half a win for each.  Contexts count, seeds are averaged; both are resampled as in `statistics.bootstrap`,
+    the same draw for all matches.  To each pair compared comes half a win for each (Haldane 1955), or a policy that never
+    loses would have no finite rating: two policies with w wins in n contexts lie log((w + ½)/(n − w + ½)) apart.
+    Raises ValueError unless all matches have the same contexts, and the same seeds or one, and a chain of them joins all.
     """
     names = list(dict.fromkeys(name for match in matches for name in (match.a, match.b)))
     tables = [np.atleast_2d(np.asarray(match.wins, np.float64)) for match in matches]
@@ -67,27 +67,40 @@ def bradley_terry(
         if table.shape[1] != contexts or len(table) not in (1, seeds):
             expected = f"[{seeds} or 1 seeds, {contexts} contexts]"
             raise ValueError(f"{match.a} against {match.b}: wins are {list(table.shape)}, expected {expected}")
-    draws = resample(seeds, contexts, resamples, seed)
-    wins = np.zeros((1 + resamples, len(names), len(names)))  # [the data itself and its resamples, winner, loser]
-    for match, table in zip(matches, tables, strict=True):
-        a, b = names.index(match.a), names.index(match.b)
-        whole = np.broadcast_to(table, (seeds, contexts))
-        won = np.concatenate([[whole.sum()], draws.sums(whole)]) / seeds
-        wins[:, a, b] += won + 0.5
-        wins[:, b, a] += contexts - won + 0.5
+    stacked = np.stack([np.broadcast_to(table, (seeds, contexts)) for table in tables])
+    pairs = [(names.index(match.a), names.index(match.b)) for match in matches]
+    wins = _counted(stacked.mean((1, 2))[:, None], pairs, len(names), contexts)
     _require_connected(wins[0], names)
-    found = _fit(wins)
-    low, high = np.quantile(found[1:], [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return {name: Interval(*map(float, ends)) for name, *ends in zip(names, found[0], low, high, strict=True)}
+    ratings = _fit(wins, np.zeros((1, len(names))))
+    shares = np.clip(resampled_means(stacked), 0, 1)  # widened seeds may pass all or no wins
+    draws = np.empty((RESAMPLES, len(names)))
+    for start in range(0, RESAMPLES, BLOCK):
+        block = slice(start, start + BLOCK)
+        draws[block] = _fit(_counted(shares[:, block], pairs, len(names), contexts), ratings)
+    draws.sort(axis=0)
+    return {
+        name: Resamples(float(mean), column).interval()
+        for name, mean, column in zip(names, ratings[0], draws.T, strict=True)
+    }
 
 
-def _fit(wins: Floats) -> Floats:
+def _counted(shares: Floats, pairs: list[tuple[int, int]], policies: int, contexts: int) -> Floats:
+    """Wins [tables, winner, loser] from the share of wins of each pair's first, [pairs, tables]."""
+    wins = np.zeros((shares.shape[1], policies, policies))
+    for share, (a, b) in zip(shares, pairs, strict=True):
+        wins[:, a, b] += contexts * share + 0.5
+        wins[:, b, a] += contexts * (1 - share) + 0.5
+    return wins
+
+
+def _fit(wins: Floats, start: Floats) -> Floats:
     """Ratings `[tables, policies]` of the highest likelihood for `wins` [tables, winner, loser], by Newton's method.
 
-    A step is at most 1 long; the likelihood is concave, and the mean of the ratings stays 0.
+    From `start`, [1 or tables, policies] with mean 0.  A step is at most 1 long; the likelihood is concave, and the mean
+    of the ratings stays 0.
     """
     games = wins + wins.swapaxes(1, 2)
-    ratings = np.zeros(wins.shape[:2])
+    ratings = np.broadcast_to(start, wins.shape[:2])
     for _ in range(100):
         chance = _preferred(ratings[:, :, None] - ratings[:, None, :], 1.0)
         slope = (wins - games * chance).sum(2)
