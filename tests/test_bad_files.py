@@ -17,15 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from label_files import FORMATS, Answer, as_csv, json_array, json_lines, parquet
 
+from helpers.label_files import FORMATS, Answer, as_csv, json_array, json_lines, parquet
 from preflab import corpora
 from preflab.corpora.readers import movie_reviews
 from preflab.errors import PreflabError
 from preflab.human_labels import readers
 from preflab.human_labels import source as source_human_labels
 from preflab.human_labels.ingest import ingest
-from preflab.settings.data import Corpus
+from preflab.settings.data import CorpusSettings
 from preflab.text.files import sources
 
 KINDS = ("truncated", "lengths", "best", "ids", "mixed", "empty", "long", "utf8", "escape")
@@ -327,7 +327,7 @@ def load(reader: str, files: dict[str, bytes], folder: Path) -> list[corpora.Doc
     place.mkdir(exist_ok=True)
     for name, content in files.items():
         (place / name).write_bytes(content)
-    corpus = Corpus("mine", reader, source="package" if packaged else "path", path=str(folder))
+    corpus = CorpusSettings("mine", reader, source="package" if packaged else "path", path=str(folder))
     return corpora.load(corpus, folder).documents
 
 

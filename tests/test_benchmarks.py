@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_imports import imported
-from workspace import PROJECT
 
 from benchmarks import flops, labelling, machine, measure, peak, rows, run, scaling, table, targets, workloads
 from benchmarks.measure import Series
 from benchmarks.workloads import Contender, Size
+from helpers import PROJECT
+from helpers.heavy_imports import imported
 
 TINY = Size("tiny", layers=1, width=16, heads=2, batch=8, query=6, response=4, vocab=23)
 SMALL, MEDIUM = workloads.sizes("W1", "cpu")

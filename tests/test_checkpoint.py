@@ -5,8 +5,8 @@ import sys
 
 import pytest
 import torch
-from tiny_model import gpt2
 
+from helpers.tiny_model import gpt2
 from preflab.errors import PreflabError
 from preflab.machine import checkpoint
 from preflab.training import optim

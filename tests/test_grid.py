@@ -447,7 +447,7 @@ TASKS = {  # paper_facts: paper and released code, style and summaries: lr, batc
 def test_paper_and_released_values_follow_the_task(task: str, source: str) -> None:
     with composer(PROJECT / "conf") as compose:
         settings = compose([f"task={task}", f"policy={source}", f"reward={source}"])
-    policy = kinds.owned(settings)["ppo"]["policy"]
+    policy = kinds.KINDS["ppo"].owns(settings)["policy"]
     target = policy["adaptive_kl"] and policy["adaptive_kl"]["target"]
     found = policy["lr"], policy["batch_size"], policy["kl_coef"], target, settings["reward"]["batch_size"]
     assert found == TASKS[task, source]

@@ -1,99 +1,27 @@
 """Models and data sets from a hub of our own, one that drops connections, one that serves wrong bytes, and none."""
 
-import gzip
-import io
 import json
-import random
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hub_server
 import pytest
-from hub_server import COMMIT, Hub
 
+from helpers import hub_server
+from helpers.hub_repositories import REPOSITORIES, TOY, WEIGHTS, jsonl, news, parquet
+from helpers.hub_server import COMMIT, Hub
 from preflab import corpora
 from preflab.corpora import fetch
 from preflab.errors import PreflabError
 from preflab.models import sources
-from preflab.settings.data import Columns, Corpus, Model
+from preflab.settings.data import ColumnsSettings, CorpusSettings, ModelSettings
 
 datasets = pytest.importorskip("datasets")
 constants = pytest.importorskip("huggingface_hub.constants")
 
 Run = subprocess.CompletedProcess[str]
-WEIGHTS = random.Random(0).randbytes(60_000)
-TOY = {"config.json": b'{"model_type": "gpt2"}', "tokenizer.json": b"{}", "tokenizer_config.json": b"{}"}
-CARD = b"""---
-configs:
-- config_name: 1.0.0
-  data_files: [{split: train, path: 1.0.0/train-*}]
-- config_name: 3.0.0
-  data_files: [{split: train, path: 3.0.0/train-*}, {split: test, path: 3.0.0/test-*}]
----
-"""
-
-
-def parquet(rows: list[dict[str, object]]) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    stream = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), stream)
-    return stream.getvalue()
-
-
-def news(split: str, count: int) -> list[dict[str, object]]:
-    words = random.Random(split)
-    return [
-        {"article": f"{split} {i}: {words.randbytes(30).hex()}.", "highlights": f"News {i}.", "id": str(i)}
-        for i in range(count)
-    ]
-
-
-def jsonl(rows: list[dict[str, object]]) -> bytes:
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-
-
-REPOSITORIES = {
-    ("model", "org/toy"): TOY | {"model.safetensors": WEIGHTS, "pytorch_model.bin": b"pickle", "README.md": b"# toy"},
-    ("model", "org/pickled"): TOY | {"pytorch_model.bin": b"pickle"},
-    ("dataset", "org/news"): {
-        "README.md": CARD,
-        "3.0.0/train-00000-of-00002.parquet": parquet(news("train", 300)),
-        "3.0.0/train-00001-of-00002.parquet": parquet(news("more", 200)),
-        "3.0.0/test-00000-of-00001.parquet": parquet(news("test", 40)),
-        "1.0.0/train-00000-of-00001.parquet": parquet(news("old", 10)),
-    },
-    ("dataset", "org/posts"): {
-        "train.jsonl": jsonl([{"content": f"Post {i}.", "summary": None if i < 5 else "A post."} for i in range(400)]),
-    },
-    ("dataset", "org/packed"): {
-        "data/train.jsonl.gz": gzip.compress(jsonl([{"text": f"Text {i}.", "label": i % 2} for i in range(30)])),
-        "data/valid.jsonl.gz": gzip.compress(jsonl([{"text": "Other.", "label": 1}])),
-        "README.md": b"# packed",
-    },
-    ("dataset", "org/code"): {"code.py": b"raise SystemExit('code of a repository was run')\n", "README.md": b"# code"},
-    ("dataset", "org/pickles"): {"train.tar": b"tar", "README.md": b"# pickles"},
-}
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """This process talks to our hub: what HF_ENDPOINT and HF_HOME do when they are set before the imports."""
-    with hub_server.serve(REPOSITORIES) as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.address)
-        template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(datasets.config, "HF_ENDPOINT", server.address)
-        monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr("time.sleep", lambda _: None)  # between one try and the next
-        yield server
 
 
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,13 +33,13 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
 
 
-def model(path: str = f"org/toy@{COMMIT}") -> Model:
-    return Model("toy", "hub", path)
+def model(path: str = f"org/toy@{COMMIT}") -> ModelSettings:
+    return ModelSettings("toy", "hub", path)
 
 
-def corpus(path: str = f"org/news@{COMMIT}", **more: Any) -> Corpus:
+def corpus(path: str = f"org/news@{COMMIT}", **more: Any) -> CorpusSettings:
     settings: dict[str, Any] = {"subset": "3.0.0" if "news" in path else ""} | more
-    return Corpus("toy", "table", source="hub", path=path, **settings)
+    return CorpusSettings("toy", "table", source="hub", path=path, **settings)
 
 
 def rows(folder: Path, split: str) -> list[dict[str, object]]:
@@ -334,7 +262,7 @@ def test_a_stream_ends_with_the_rows_asked_for_and_survives_breaks(
 
 def test_a_single_split_is_no_split(tmp_path: Path, hub: Hub) -> None:
     """Columns that are empty at first are strings; a branch is resolved to its commit, which source.json keeps."""
-    columns = Columns(text="content", reference="summary")
+    columns = ColumnsSettings(text="content", reference="summary")
     fetch.bring(corpus("org/posts@refs/convert/parquet", streaming=True, rows=50, columns=columns), tmp_path)
     found = rows(tmp_path, "documents-0")
     assert found[4:6] == [{"content": "Post 4.", "summary": None}, {"content": "Post 5.", "summary": "A post."}]
@@ -354,7 +282,10 @@ def test_files_may_be_compressed_and_splits_named_otherwise(tmp_path: Path, hub:
         ({"path": "org/absent"}, "Repository Not Found.*corpus=movie_reviews"),
         ({"subset": "9.0.0"}, r"'9\.0\.0' not found.*corpus=movie_reviews"),
         ({"splits": ["tset"]}, r"corpus\.splits=\['tset'\]: .*did you mean 'test'"),
-        ({"columns": Columns("body", "body", "body")}, r"corpus\.columns\.text=body: .* article, highlights, id"),
+        (
+            {"columns": ColumnsSettings("body", "body", "body")},
+            r"corpus\.columns\.text=body: .* article, highlights, id",
+        ),
         ({"path": f"org/code@{COMMIT}"}, "(?i)scripts are no longer supported"),
         ({"path": f"org/pickles@{COMMIT}"}, "its files are of the kind webdataset"),
     ],
@@ -382,7 +313,7 @@ DAMAGED = {
 }
 
 
-def read(damaged: Corpus, folder: Path) -> int:
+def read(damaged: CorpusSettings, folder: Path) -> int:
     """Refused by the hub's library, or by the reader of what it wrote."""
     fetch.bring(damaged, folder)
     return len(corpora.load(damaged, folder).documents)

@@ -10,19 +10,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import hub_server
-import label_files
 import pytest
-import workspace
 import yaml
-from label_files import PAD as GPT2_PAD
-from test_hub import hub  # noqa: F401
-from test_labellers import queries  # noqa: F401
-from test_report import make_grid
-from test_stages import WORDS, model  # noqa: F401
-from tiny_model import END, PAD, reward_settings, task
 from tokenizers import Tokenizer, models
 
+from helpers import hub_server, label_files, workspace
+from helpers.label_files import PAD as GPT2_PAD
+from helpers.report_files import make_grid
+from helpers.tiny_model import END, PAD, reward_settings, task
+from helpers.toy_reviews import WORDS
 from pipelines import reward as reward_pipeline
 from preflab import comparisons
 from preflab.build import dvc_state
@@ -41,21 +37,21 @@ from preflab.report.tables import provenance
 from preflab.sampling.prompt import Layout
 from preflab.sampling.reference import Reference
 from preflab.settings import data, method
-from preflab.settings.data import LabelFile
+from preflab.settings.data import HumanLabelsSettings
 from preflab.settings.load import parse
 from preflab.settings.stages import ComparisonsStage, RewardStage
 from preflab.stages import human_comparisons as human_comparisons_stages
 from preflab.stages import human_labels as human_labels_stages
 from preflab.stages.human_comparisons import left_out, read
 
-RUNTIME = method.Runtime(1, "fp32")
+RUNTIME = method.RuntimeSettings(1, "fp32")
 QUERY = "we saw the film . we saw it ."
 LONG = "good film . it . good plot ."  # ends with its second period, the first at index 4 or later
 
 
 def stage(heldout: int = 2, num: int = 100, **of_task: Any) -> ComparisonsStage:
-    labeller = data.Labeller("people", "classifier", "judge", 0.42)
-    return ComparisonsStage(task(**of_task), labeller, data.Comparisons(num, heldout, 64, 200, 1), RUNTIME)
+    labeller = data.LabellerSettings("people", "classifier", "judge", 0.42)
+    return ComparisonsStage(task(**of_task), labeller, data.ComparisonsSettings(num, heldout, 64, 200, 1), RUNTIME)
 
 
 def jsonl(path: Path, records: list[dict[str, Any]]) -> Path:
@@ -70,7 +66,7 @@ def choice(best: int | None = 0, query: str = QUERY, samples: tuple[str, ...] = 
 
 def brought(path: Path, out: Path, **settings: Any) -> Path:
     """The folder of the stage `labels`."""
-    human_labels_stages.run(LabelFile("own", "path", str(path), **settings), out)
+    human_labels_stages.run(HumanLabelsSettings("own", "path", str(path), **settings), out)
     return out
 
 
@@ -90,7 +86,7 @@ def released(
     return {"query": label_files.ids(query, length), **padded, "best": best}
 
 
-def test_texts_become_comparisons_of_the_models_tokens(tmp_path, queries, model):  # noqa: F811
+def test_texts_become_comparisons_of_the_models_tokens(tmp_path, queries, model):
     rows = [choice(i % 2, labeller="ann") for i in range(5)] + [choice(None), choice(1), choice(0, "it .")]
     folder = tmp_path / "mine"
     jsonl(folder / "a.jsonl", rows)
@@ -116,13 +112,13 @@ def test_texts_become_comparisons_of_the_models_tokens(tmp_path, queries, model)
     assert json.loads((tmp_path / "out" / "human.json").read_text()) == found
 
 
-def test_a_reward_model_trains_on_them_as_on_others(tmp_path, queries, model):  # noqa: F811
+def test_a_reward_model_trains_on_them_as_on_others(tmp_path, queries, model):
     labels = brought(jsonl(tmp_path / "a.jsonl", [choice(i % 2) for i in range(10)]), tmp_path / "l")
     human_comparisons_stages.run(stage(), labels, queries, model, tmp_path / "out")
     paths = {"queries": queries, "model": model, "comparisons": tmp_path / "out", "out": tmp_path / "reward"}
 
     def trained(number: int) -> dict[str, float]:
-        cfg = RewardStage(task(), method.Initial("5k", number), False, reward_settings(), RUNTIME, 1)
+        cfg = RewardStage(task(), method.InitialSettings("5k", number), False, reward_settings(), RUNTIME, 1)
         return reward_pipeline.run(cfg, argparse.Namespace(**paths), tracking.Silent())[0]
 
     assert trained(8)["num_train"] == 8
@@ -130,7 +126,7 @@ def test_a_reward_model_trains_on_them_as_on_others(tmp_path, queries, model):  
         trained(12)
 
 
-def test_token_ids_become_text_for_a_model_with_another_tokenizer(tmp_path, queries, model, vocabulary):  # noqa: F811
+def test_token_ids_become_text_for_a_model_with_another_tokenizer(tmp_path, queries, model, vocabulary):
     path = jsonl(tmp_path / "sentiment" / "offline_5k.json", [released(i % 2) for i in range(6)])
     found = human_comparisons_stages.run(stage(), brought(path, tmp_path / "l"), queries, model, tmp_path / "out")
     first = comparisons.read(tmp_path / "out" / "train.parquet")[0]
@@ -154,14 +150,14 @@ def test_token_ids_stay_what_they_are_for_gpt2(tmp_path, vocabulary):
     assert counts["retokenised"] == 0
 
 
-def test_the_files_own_splits_are_held_out(tmp_path, queries, model):  # noqa: F811
+def test_the_files_own_splits_are_held_out(tmp_path, queries, model):
     rows = [choice(0, split=split) for split in ("valid1", "train", "test", "train", "valid2")]
     labels = brought(jsonl(tmp_path / "a.jsonl", rows), tmp_path / "l")
     found = human_comparisons_stages.run(stage(), labels, queries, model, tmp_path / "out")
     assert (found["train"], found["heldout"]) == (2, 2)  # at most comparisons.heldout
 
 
-def test_two_people_agree_by_hand(tmp_path, queries, model):  # noqa: F811
+def test_two_people_agree_by_hand(tmp_path, queries, model):
     """Answers 0, 0, 1 to one question: one pair of three is alike; a person's second answer replaces the first."""
     who = [("ann", 0), ("bob", 0), ("cyd", 0), ("cyd", 1)]
     rows = [choice(best, labeller=name) for name, best in who] + [choice(0, "it ."), choice(0, "we saw .")]
@@ -170,7 +166,7 @@ def test_two_people_agree_by_hand(tmp_path, queries, model):  # noqa: F811
     assert (found["questions_asked_again"], found["labellers_agree"]) == (1, 0.3333)
 
 
-def test_a_summary_keeps_the_beginning_of_its_source(tmp_path, queries, model):  # noqa: F811
+def test_a_summary_keeps_the_beginning_of_its_source(tmp_path, queries, model):
     labels = brought(jsonl(tmp_path / "a.jsonl", [choice()] * 4), tmp_path / "l")
     human_comparisons_stages.run(stage(suffix="the"), labels, queries, model, tmp_path / "out")
     words = [WORDS[i] for i in comparisons.read(tmp_path / "out" / "train.parquet")[0].query]
@@ -193,7 +189,7 @@ def test_a_summary_keeps_the_beginning_of_its_source(tmp_path, queries, model): 
         ([choice(samples=("", "a"))] * 4, {}, r"\(4 empty\)"),
     ],
 )
-def test_labels_that_no_cell_can_train_on_are_refused(tmp_path, queries, model, rows, settings, message):  # noqa: F811
+def test_labels_that_no_cell_can_train_on_are_refused(tmp_path, queries, model, rows, settings, message):
     labels = brought(jsonl(tmp_path / "a.jsonl", rows), tmp_path / "l")
     with pytest.raises(PreflabError, match=message):
         human_comparisons_stages.run(stage(**settings), labels, queries, model, tmp_path / "out")
@@ -215,23 +211,25 @@ def test_files_that_are_not_what_they_should_be_are_refused(tmp_path):
     with pytest.raises(PreflabError, match=r"found sha256 [0-9a-f]{64}, expected 00 \(labeller\.labels\.sha256\)"):
         brought(path, tmp_path / "l", sha256="00")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    found = human_labels_stages.run(LabelFile("own", "path", str(path), sha256=digest, max_bad=1), tmp_path / "l")
+    found = human_labels_stages.run(
+        HumanLabelsSettings("own", "path", str(path), sha256=digest, max_bad=1), tmp_path / "l"
+    )
     assert (found["summary"]["rows"], found["rejected"]) == (1, 1)
     assert found["rejected_rows"] == [{"file": "a.jsonl", "row": 2, "reason": "best is 7, expected 0 to 1"}]
 
 
-def test_a_file_of_the_hub_is_continued_and_says_its_commit(tmp_path, hub, vocabulary):  # noqa: F811
+def test_a_file_of_the_hub_is_continued_and_says_its_commit(tmp_path, hub, vocabulary):
     content = json.dumps([released(i % 2) for i in range(60)]).encode()
     hub.repositories[("dataset", "org/labels")] = {"sentiment/offline_5k.json": content}
     hub.cut, hub.cuts = 3000, 2
-    file = LabelFile("paper", "hub", "org/labels", "sentiment/offline_5k.json")
+    file = HumanLabelsSettings("paper", "hub", "org/labels", "sentiment/offline_5k.json")
     found = human_labels_stages.run(file, tmp_path / "l")
     assert len(hub.starts("offline_5k.json")) > 2
     assert (found["commit"], found["summary"]["rows"]) == (hub_server.COMMIT, 60)
     label = next(ingested.read_ingested(tmp_path / "l" / "labels.parquet"))
     assert (label.task, label.file) == ("sentiment", "offline_5k.json")  # told by the folder
     with pytest.raises(PreflabError, match=r"labeller\.labels\.path=org/none: .*or name a file of yours: labeller=hum"):
-        human_labels_stages.run(LabelFile("paper", "hub", "org/none", "a.json"), tmp_path / "l")
+        human_labels_stages.run(HumanLabelsSettings("paper", "hub", "org/none", "a.json"), tmp_path / "l")
 
 
 def cell(root: Path, *lines: str) -> Any:
@@ -242,17 +240,17 @@ def cell(root: Path, *lines: str) -> Any:
 def test_a_cell_reads_labels_in_place_of_making_them(tmp_path, monkeypatch):
     path = jsonl(tmp_path / "mine.jsonl", [choice()])
     settings = cell(tmp_path, "labeller=human", f"labeller.human_labels.path={path}")
-    needed = kinds.order(settings)
+    needed = [kind.name for _, kind in kinds.order(settings)]
     assert "comparisons" not in needed
-    assert needed.index("labels") < needed.index("human") < needed.index("reward")
-    own = kinds.owned(settings)
-    assert own["labels"]["labels"]["path"] == str(path)
-    assert "labels" not in own["human"]["labeller"]  # another file is another stage `labels`, and that alone
-    assert kinds.files_of("labels", own["labels"], "p") == {"file": str(path)}
+    assert needed.index("human_labels") < needed.index("human_comparisons") < needed.index("reward")
+    own = {kind.name: kind.owns(settings) for _, kind in kinds.order(settings)}
+    assert own["human_labels"]["labels"]["path"] == str(path)
+    assert "labels" not in own["human_comparisons"]["labeller"]  # another file is another stage `labels`, and that alone
+    assert kinds.files_of("human_labels", own["human_labels"], "p") == {"file": str(path)}
     monkeypatch.chdir(tmp_path)
-    assert kinds.files_of("labels", own["labels"], "p") == {"file": "mine.jsonl"}
-    hub_file = kinds.owned(cell(tmp_path, "labeller=human_sentiment"))["labels"]
-    assert kinds.files_of("labels", hub_file, "params/labels/x.yaml") == {"file": "params/labels/x.yaml"}
+    assert kinds.files_of("human_labels", own["human_labels"], "p") == {"file": "mine.jsonl"}
+    hub_file = kinds.KINDS["human_labels"].owns(cell(tmp_path, "labeller=human_sentiment"))
+    assert kinds.files_of("human_labels", hub_file, "params/human_labels/x.yaml") == {"file": "params/human_labels/x.yaml"}
     assert {file.name for file in code.modules(workspace.PROJECT, "labels")} > {"plain.py", "hub.py", "hh_rlhf.py"}
 
 
@@ -261,8 +259,8 @@ def test_every_released_file_is_a_choice():
     with composer(workspace.PROJECT / "conf") as compose:
         for name in ("sentiment", "descriptiveness", "cnndm", "cnndm_online", "tldr", "tldr_online"):
             settings = compose([f"labeller=human_{name}", f"task={name.removesuffix('_online')}"])
-            parsed = parse("labels", kinds.owned(settings)["labels"], "conf").labels
-            parse("human", kinds.owned(settings)["human"], "conf")
+            parsed = parse("human_labels", kinds.KINDS["human_labels"].owns(settings), "conf").human_labels
+            parse("human_comparisons", kinds.KINDS["human_comparisons"].owns(settings), "conf")
             assert (parsed.source, parsed.path) == ("hub", "vwxyzjn/lm-human-preferences")
             files[name] = parsed.file
     assert files["sentiment"] == "sentiment/offline_5k.json"
@@ -273,11 +271,17 @@ def test_every_released_file_is_a_choice():
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["labeller=human"], r"labeller\.labels\.path is not set: name your file or folder"),
-        (["labeller=human", "labeller.human_labels.path=none.json"], r"path=none\.json: no such file or folder \(a relative"),
+        (["labeller=human"], r"labeller\.human_labels\.path is not set: name your file or folder"),
+        (
+            ["labeller=human", "labeller.human_labels.path=none.json"],
+            r"path=none\.json: no such file or folder \(a relative",
+        ),
         (["labeller=human_tldr", "labeller.human_labels.source=web"], r"labels\.source=web: .*choices: hub, path"),
         (["labeller=human_tldr", "labeller.human_labels.format=trll"], r"labels\.format=trll: did you mean 'trl'"),
-        (["labeller=human_tldr", "labeller.human_labels.max_bad=1.5"], r"max_bad=1\.5: must be a whole number, or a share"),
+        (
+            ["labeller=human_tldr", "labeller.human_labels.max_bad=1.5"],
+            r"max_bad=1\.5: must be a whole number, or a share",
+        ),
         (["labeller=human_tldr", "collection=online"], r"collection=online: the labels are of people, and nobody ans"),
     ],
 )
@@ -300,7 +304,10 @@ def small(path: Path) -> dict[str, Any]:
     """Two cells of budgets that mean nothing."""
     found: dict[str, Any] = yaml.safe_load((workspace.PROJECT / "conf" / "grid" / "tasks.yaml").read_text())
     found["base"] += ["evaluation.contexts=4", "comparisons.heldout=8", "comparisons.num=8", "labeller=human"]
-    return found | {"product": {"task": ["sentiment"]}, "base": [*found["base"], f"labeller.human_labels.path='{path}'"]}
+    return found | {
+        "product": {"task": ["sentiment"]},
+        "base": [*found["base"], f"labeller.human_labels.path='{path}'"],
+    }
 
 
 def built_by_commands(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -355,16 +362,16 @@ def test_dvc_notices_another_file_of_labels(tmp_path):
     workspace.run(root, "dvc", "repro")
     found = workspace.executions(root)
     assert found["labels own"] == 2
-    assert sum(count for name, count in found.items() if name.startswith("human ")) == 1  # the stub wrote the same
+    assert sum(count for name, count in found.items() if name.startswith("human_comparisons ")) == 1  # the stub wrote the same
     path.unlink()
     assert plan(root, graph)["labels@own"].reasons == [f"input deleted: {path}"]
 
 
 def test_a_run_says_whether_it_reads_labels_of_people(tmp_path):
-    assert tracking._reads_people("human", {})
-    assert not tracking._reads_people("reward", {"comparisons": tmp_path})
+    assert tracking._reads_human_labels("human_comparisons", {})
+    assert not tracking._reads_human_labels("reward", {"comparisons": tmp_path})
     (tmp_path / "human.json").touch()
-    assert tracking._reads_people("reward", {"comparisons": tmp_path})
+    assert tracking._reads_human_labels("reward", {"comparisons": tmp_path})
 
 
 def test_the_report_says_that_people_labelled_and_what_became_of_their_labels(tmp_path):

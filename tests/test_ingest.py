@@ -8,12 +8,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import label_files
 import pytest
-from label_files import CONTAINERS, FLAT, FORMATS, Answer
-from samples import SAMPLES
-from test_bad_input import command, error_of
 
+from helpers import label_files
+from helpers.command_line import command, error_of
+from helpers.label_files import CONTAINERS, FLAT, FORMATS, Answer
+from helpers.real_files import SAMPLES
 from preflab.errors import PreflabError
 from preflab.human_labels import fields, gpt2, ingest_text, ingested, readers
 from preflab.human_labels.ingest import Report, ingest

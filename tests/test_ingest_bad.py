@@ -9,13 +9,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import label_files
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from label_files import CONTAINERS, FLAT, FORMATS, Answer, json_array, json_lines
-from test_bad_input import command, error_of
 
+from helpers import label_files
+from helpers.command_line import command, error_of
+from helpers.label_files import CONTAINERS, FLAT, FORMATS, Answer, json_array, json_lines
 from preflab.errors import PreflabError
 from preflab.human_labels import ingest_text, ingested, readers
 from preflab.human_labels.ingest import Report, ingest

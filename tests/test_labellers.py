@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-import workspace
-from test_stages import WORDS, corpus, model, prepare_settings, reviews  # noqa: F401  model is a fixture
-from tiny_model import END, PAD, reward_settings, task
 
+from helpers import workspace
+from helpers.tiny_model import END, PAD, reward_settings, task
+from helpers.toy_reviews import WORDS
 from pipelines import reward as reward_pipeline
 from preflab import labellers
 from preflab.comparisons import agreement, synthetic
@@ -25,7 +25,6 @@ from preflab.sampling import reference
 from preflab.settings import data, method, stages
 from preflab.settings.load import parse
 from preflab.stages import comparisons as comparisons_stages
-from preflab.stages import prepare as prepare_stages
 from preflab.training import reward as reward_training
 from preflab.training import scoring
 
@@ -35,7 +34,7 @@ LINES = [
         *("classifier", "concreteness", "exact", "flip", "pool", "summary", "summary_nocopy", "transformer", "vader"),
     )
 ]
-RUNTIME = method.Runtime(1, "fp32")
+RUNTIME = method.RuntimeSettings(1, "fp32")
 FILMS = """
 import numpy as np
 
@@ -81,17 +80,9 @@ def function(tmp_path, monkeypatch):
     return write
 
 
-@pytest.fixture(scope="module")
-def queries(tmp_path_factory, model):  # noqa: F811
-    """A folder of the stage prepare, with its two classifiers."""
-    folder = tmp_path_factory.mktemp("prepared")
-    prepare_stages.run(prepare_settings(), corpus(folder / "corpus", reviews(300)), model, folder / "queries")
-    return folder / "queries"
-
-
 def settings(scorer: str, agreement: float | None) -> stages.ComparisonsStage:
-    labeller = data.Labeller("shown", scorer, "judge", agreement)
-    return stages.ComparisonsStage(task(), labeller, data.Comparisons(24, 64, 64, 200, 1), RUNTIME)
+    labeller = data.LabellerSettings("shown", scorer, "judge", agreement)
+    return stages.ComparisonsStage(task(), labeller, data.ComparisonsSettings(24, 64, 64, 200, 1), RUNTIME)
 
 
 def test_names_are_the_modules():
@@ -113,7 +104,7 @@ def test_an_unknown_scorer_is_named_with_the_nearest(tmp_path):
 
 def stage_of(composed: dict[str, object]) -> dict[str, object]:
     """The settings of the stage comparisons in a whole configuration."""
-    return kinds.owned(composed)["comparisons"]
+    return kinds.KINDS["comparisons"].owns(composed)
 
 
 def test_labellers_of_conf():
@@ -180,7 +171,7 @@ def test_vader_by_hand(tmp_path):
     assert labellers.load("vader", tmp_path).score([], []).shape == (0,)
 
 
-def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries, model, another):  # noqa: F811
+def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries, model, another):
     """Noise-free, so that every choice can be checked."""
     out = tmp_path / "comparisons"
     comparisons_stages.run(settings(another, None), queries, model, out)
@@ -204,7 +195,7 @@ def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries
     mean, std = calibration.mean, calibration.std
     assert true.tolist() == pytest.approx([(3 - mean) / std, (-3 - mean) / std])
 
-    cfg = stages.RewardStage(task(), method.Initial("mock", 0), True, reward_settings(), RUNTIME, 1)
+    cfg = stages.RewardStage(task(), method.InitialSettings("mock", 0), True, reward_settings(), RUNTIME, 1)
     paths = {"queries": queries, "model": model, "comparisons": out, "out": tmp_path / "reward"}
     found, _ = reward_pipeline.run(cfg, argparse.Namespace(**paths), None)  # records no curve: nothing is trained
     assert json.loads((tmp_path / "reward" / "reward.json").read_text())["scorer"] == another
@@ -227,7 +218,7 @@ def text_of(sample: list[int]) -> str:
     return " ".join(WORDS[token] for token in sample if token != PAD)
 
 
-def test_vader_labels_are_as_noisy_as_asked_although_many_scores_tie(tmp_path, queries, model):  # noqa: F811
+def test_vader_labels_are_as_noisy_as_asked_although_many_scores_tie(tmp_path, queries, model):
     found = comparisons_stages.run(settings("vader", 0.3), queries, model, tmp_path)
     calibration = synthetic.load_calibration(tmp_path)
     samples = pq.read_table(tmp_path / "heldout.parquet")["samples"].to_pylist()
@@ -241,7 +232,7 @@ def test_vader_labels_are_as_noisy_as_asked_although_many_scores_tie(tmp_path, q
         comparisons_stages.run(settings("vader", 0.99), queries, model, tmp_path)
 
 
-def test_a_labeller_without_an_opinion_is_an_error(tmp_path, queries, model, function):  # noqa: F811
+def test_a_labeller_without_an_opinion_is_an_error(tmp_path, queries, model, function):
     scorer = function("def score(queries, responses):\n    return [0.1] * len(queries)")  # their std is not 0 but 1e-17
     with pytest.raises(PreflabError, match=rf"labeller\.scorer={scorer}: all 256 scores of reference samples are 0\.1"):
         comparisons_stages.run(settings(scorer, None), queries, model, tmp_path / "out")
@@ -264,7 +255,7 @@ def score(queries, responses):
 """
 
 
-def test_a_function_by_dotted_path_labels_by_query_and_response(tmp_path, queries, model, function):  # noqa: F811
+def test_a_function_by_dotted_path_labels_by_query_and_response(tmp_path, queries, model, function):
     scorer = function(ECHO)
     assert labellers.problem(scorer) is None
     got = labellers.load(scorer, queries).score(["a b", "c"], ["b a a x", "b"])

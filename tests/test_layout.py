@@ -1,13 +1,13 @@
 """What policy and reward model read of a query, and where a response ends."""
 
 import torch
-from test_reward import comparisons
-from test_stages import WORDS
-from tiny_model import END, LAYOUT, PAD, gpt2, policy_stage, task
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
+from helpers.tiny_model import END, LAYOUT, PAD, gpt2, policy_stage, task
+from helpers.tiny_training import random_comparisons
+from helpers.toy_reviews import WORDS
 from preflab.models import causal_lm
 from preflab.sampling import passing, prompt, rollout
 from preflab.training import ppo
@@ -40,7 +40,7 @@ def test_texts_of_a_task_become_tokens_of_the_model():
 
 
 def test_the_policy_reads_the_prefix_and_the_reward_does_not():
-    lm, queries = gpt2(), causal_lm.left_pad(torch.tensor([c.query for c in comparisons(4)]), PAD)
+    lm, queries = gpt2(), causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(4)]), PAD)
     policy = causal_lm.Policy(lm)
     numbers = rollout.random_numbers(4, 8, queries.device, 1)
     ro = rollout.sample(lm, AROUND.inputs(queries), numbers, 0.7, PAD, policy.value_head)
@@ -57,7 +57,7 @@ def test_the_policy_reads_the_prefix_and_the_reward_does_not():
 
 
 def test_responses_for_labels_are_drawn_behind_prefix_and_suffix():
-    lm, queries = gpt2(), causal_lm.left_pad(torch.tensor([c.query for c in comparisons(3)]), PAD)
+    lm, queries = gpt2(), causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(3)]), PAD)
     free = AROUND._replace(end_id=None)
     found = passing.passing(lm, queries, 2, task(), free, 6, 1, ("test",)).responses
     wrapped = passing.passing(

@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_model import END, PAD, VOCABULARY, gpt2, llama
 
+from helpers.tiny_model import END, PAD, VOCABULARY, gpt2, llama
 from preflab.models import causal_lm
 from preflab.sampling import rollout
 

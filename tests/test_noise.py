@@ -22,10 +22,15 @@ def calibration(**changes: object) -> Calibration:
     return Calibration(**(base | {"std": 1.0, "scorer": "one", "judge": "judge"} | changes))  # type: ignore[arg-type]
 
 
-def pool(target: float | None = 0.4, flip_rate: float = 0.0) -> data.Labeller:
-    tastes = [data.Taste("a", {"one": 1.0}), data.Taste("b", {"one": 1.0, "two": -0.5}, 0.5)]
-    return data.Labeller(
-        "crowd", "one", "judge", target, flip_rate, [*tastes, data.Taste("c", {"one": 1.0, "two": 0.5}, 2.0)]
+def pool(target: float | None = 0.4, flip_rate: float = 0.0) -> data.LabellerSettings:
+    tastes = [data.PoolMemberSettings("a", {"one": 1.0}), data.PoolMemberSettings("b", {"one": 1.0, "two": -0.5}, 0.5)]
+    return data.LabellerSettings(
+        "crowd",
+        "one",
+        "judge",
+        target,
+        flip_rate,
+        [*tastes, data.PoolMemberSettings("c", {"one": 1.0, "two": 0.5}, 2.0)],
     )
 
 
@@ -54,13 +59,13 @@ def test_a_flipped_choice_is_any_of_the_others():
 
 def test_agreement_is_reached_with_flips_too():
     scores = normal(500)
-    labeller = data.Labeller("x", "one", "judge", 0.42, 0.2)
+    labeller = data.LabellerSettings("x", "one", "judge", 0.42, 0.2)
     found = synthetic.noise(labeller, {"one": scores})
     assert found.agreement == pytest.approx(0.42)
     assert found.pool == []
     assert found.tau < synthetic.calibrate(scores, 0.42)  # the flips make the rest of the noise
     with pytest.raises(PreflabError, match=r"agreement=0\.42: out of reach; noise-free labellers agree on 0\.33"):
-        synthetic.noise(data.Labeller("x", "one", "judge", 0.42, 0.5), {"one": scores})  # 0.5² + 0.5²/3
+        synthetic.noise(data.LabellerSettings("x", "one", "judge", 0.42, 0.5), {"one": scores})  # 0.5² + 0.5²/3
 
 
 def test_one_labeller_asked_once_chooses_as_ever():

@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from test_reward import comparisons
-from tiny_model import END, LAYOUT, PAD, VOCABULARY, gpt2, policy_stage, reward_settings
 
-from preflab.comparisons import synthetic
+from helpers.tiny_model import END, LAYOUT, VOCABULARY, gpt2, policy_stage
+from helpers.tiny_training import collector, online_settings
 from preflab.errors import PreflabError
 from preflab.models import causal_lm, reward_model
-from preflab.settings.method import Online
 from preflab.training import online
 
 
@@ -28,30 +26,6 @@ def test_the_papers_retraining_points():
         assert online.labels_due(round(n * 10**9), 10**9, 0, 20_000) == pytest.approx(point, rel=1e-6)
     assert online.retraining_points(3, 100, 500) == [200, 300, 400]
     assert online.retraining_points(0, 100, 500) == []
-
-
-def online_settings(**changes: object) -> Online:
-    """24 labels, the first 8 of them from the stage reward; one retraining."""
-    base = {
-        "num_train": 24,
-        "num_initial": 8,
-        "retrainings": 1,
-        "retrain_from": "reference",
-        "validation_share": 0.0,
-        "max_rounds": 200,
-    }
-    return Online(**(base | changes), reward=reward_settings())  # type: ignore[arg-type]
-
-
-def collector(stage, settings: Online) -> online.Collector:
-    lm = gpt2().requires_grad_(False)
-    queries = causal_lm.left_pad(torch.tensor([c.query for c in comparisons(32)]), PAD)
-    calibration = synthetic.Calibration("test", 0.5, 0.42, 0.5, 0.42, 0.0, 1.0, "classifier", "judge")
-    model = reward_model.initial(lm, 1)
-    return online.Collector(
-        stage, settings, lm, queries, comparisons(settings.num_initial), model,
-        lambda _, samples: {"classifier": (samples == 7).sum(2).double().numpy()}, calibration, LAYOUT,
-    )  # fmt: skip
 
 
 def test_labels_are_in_before_each_update_and_training_starts_anew_at_each_point():

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import workspace
-from workspace import python, run
 
+from helpers import workspace
+from helpers.workspace import python, run
 from preflab.build import dvc_state
 from preflab.errors import PreflabError
 from preflab.grid.specs import build

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from tiny_model import END, LAYOUT, PAD, gpt2, policy_stage
 
+from helpers.tiny_model import END, LAYOUT, PAD, gpt2, policy_stage
 from preflab.sampling import rollout
-from preflab.settings.method import AdaptiveKL
+from preflab.settings.method import AdaptiveKLSettings
 from preflab.training import batches
 from preflab.training import ppo as ppo_training
 from preflab.training.ppo import (
@@ -95,7 +95,7 @@ def test_gradient_of_the_first_step_is_minus_advantage():
 
 
 def test_kl_controller_over_several_steps():
-    adaptive = AdaptiveKL(target=6.0, horizon=10_000.0)
+    adaptive = AdaptiveKLSettings(target=6.0, horizon=10_000.0)
     beta = 0.15
     # errors: 12/6 − 1 = 1 → 0.2; 6.6/6 − 1 = 0.1; 3/6 − 1 = −0.5 → −0.2; at batch 512
     for kl, error in ((12.0, 0.2), (6.6, 0.1), (3.0, -0.2)):
@@ -107,7 +107,7 @@ def test_kl_controller_over_several_steps():
 
 def test_entropy_bonus_is_steered_to_its_target():
     # the target 30 and entropies 24, 36: 20 % too few raise β as a KL 20 % too high does, 20 % too many lower it
-    stage = policy_stage(penalty="entropy", adaptive_kl=AdaptiveKL(30.0, 100.0)).policy
+    stage = policy_stage(penalty="entropy", adaptive_kl=AdaptiveKLSettings(30.0, 100.0)).policy
     for entropy, error in ((24.0, 0.2), (31.5, -0.05), (36.0, -0.2)):
         held = steered(stage, 3.0, entropy)
         assert next_kl_coef(0.5, held, 10, stage.adaptive_kl) == pytest.approx(0.5 * (1 + error * 0.1))

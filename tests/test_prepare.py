@@ -1,10 +1,7 @@
 """Queries, splits and classifiers."""
 
-import csv
-import io
 import json
 import random
-import zipfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,9 +11,9 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer, pre_tokenizers
 
+from helpers.toy_reviews import wheel
 from preflab import corpora
 from preflab.corpora import Document, queries
-from preflab.corpora.readers import movie_reviews
 from preflab.errors import PreflabError
 from preflab.labellers.classifiers import linear
 from preflab.models import causal_lm, sources
@@ -131,20 +128,9 @@ def test_splits_are_disjoint_whatever_the_spelling():
     assert halves.count("judge") / len(halves) == pytest.approx(0.5, abs=0.04)
 
 
-def wheel(path, rows, header=("text", "label", "source")):
-    """A wheel with the member that the reader expects."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(header)
-    writer.writerows(rows)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(movie_reviews.MEMBER, text.getvalue())
-    return path
-
-
 def read(path: Path) -> list[Document]:
     """The documents of a wheel, as the stage fetch leaves it."""
-    settings = data.Corpus("toy", "movie_reviews", "toy", "1")
+    settings = data.CorpusSettings("toy", "movie_reviews", "toy", "1")
     (path.parent / "corpus.whl").write_bytes(path.read_bytes())
     return list(corpora.read(settings, path.parent))
 
@@ -161,9 +147,9 @@ def test_reader_cleans_and_checks(tmp_path):
     with pytest.raises(PreflabError, match=r"corpus\.whl: no zip file"):
         read(tmp_path / "cut.whl")
     with pytest.raises(PreflabError, match="did you mean 'movie_reviews'"):
-        corpora.read(data.Corpus("toy", "movie_review"), tmp_path)
+        corpora.read(data.CorpusSettings("toy", "movie_review"), tmp_path)
     with pytest.raises(PreflabError, match=r"none/corpus\.whl: not found; `dvc repro` \(stage fetch\) brings it"):
-        corpora.read(data.Corpus("toy", "movie_reviews"), tmp_path / "none")
+        corpora.read(data.CorpusSettings("toy", "movie_reviews"), tmp_path / "none")
 
 
 # --- the whole stage on corpora with references, with official splits, without labels ------------------------------
@@ -177,8 +163,8 @@ def table(folder: Path, rows: list[dict[str, object]], name: str = "a") -> Path:
 
 
 def settings(**more: object) -> stages.PrepareStage:
-    corpus = data.Corpus("toy", "table", source="path", path="x")
-    return stages.PrepareStage(**({"corpus": corpus, "query": data.Query(20, ".", ".")} | more))
+    corpus = data.CorpusSettings("toy", "table", source="path", path="x")
+    return stages.PrepareStage(**({"corpus": corpus, "query": data.QuerySettings(20, ".", ".")} | more))
 
 
 def columns(folder: Path, split: str) -> list[dict[str, object]]:
@@ -230,7 +216,7 @@ def test_another_corpus_trains_the_classifiers(tmp_path):
         for word, label in (("lovely", 1), ("dreadful", 0))
     ]
     other = table(tmp_path / "reviews", reviews)
-    cfg = settings(classifier_corpus=data.Corpus("reviews", "table", source="path", path="x"))
+    cfg = settings(classifier_corpus=data.CorpusSettings("reviews", "table", source="path", path="x"))
     metrics = run(cfg, corpus, TINY, tmp_path / "out", other)
     assert metrics["labeller_documents"] + metrics["judge_documents"] == pytest.approx(240, abs=25)
     assert metrics["judge_accuracy_reviews"] == 1.0

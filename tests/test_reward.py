@@ -4,28 +4,12 @@ import math
 
 import pytest
 import torch
-from tiny_model import LAYOUT, PAD, VOCABULARY, gpt2, llama, reward_settings, task
 
-from preflab.comparisons import Comparison
+from helpers.tiny_model import LAYOUT, PAD, gpt2, llama, reward_settings, task
+from helpers.tiny_training import random_comparisons
 from preflab.errors import PreflabError
 from preflab.models import causal_lm, reward_model
 from preflab.training.reward import batch_of, evaluate, gain_and_bias, loss_of, reference_scores, train
-
-
-def comparisons(count: int, seed: int = 0, favourite: int = 7) -> list[Comparison]:
-    """Random queries and samples; best is the sample with most of one token."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = []
-    for _ in range(count):
-        length = int(torch.randint(1, 7, (1,), generator=generator))
-        query = torch.randint(VOCABULARY, (6,), generator=generator)
-        query[length:] = PAD
-        samples = torch.randint(VOCABULARY, (4, 8), generator=generator)
-        for sample in samples:
-            sample[int(torch.randint(5, 9, (1,), generator=generator)) :] = PAD
-        best = int((samples == favourite).sum(1).argmax())
-        rows.append(Comparison(query.tolist(), samples.tolist(), best, "test", seed, "reference"))
-    return rows
 
 
 def test_four_way_loss_by_hand():
@@ -46,7 +30,7 @@ def test_gain_and_bias_make_mean_zero_and_population_std_one():
 @pytest.mark.parametrize("build", [gpt2, llama])
 def test_packed_comparisons_equal_single_unpadded_sequences(build):
     model = reward_model.initial(build(), 1)
-    rows = comparisons(5)
+    rows = random_comparisons(5)
     data = batch_of(rows, PAD, torch.device("cpu"))
     with torch.no_grad():
         model.gain.fill_(1.7)
@@ -72,13 +56,13 @@ def test_head_has_the_released_scale_and_its_own_seed():
 def test_training_leaves_the_reference_alone_learns_and_ends_normalised():
     lm = gpt2(width=32).requires_grad_(False)  # as reference.load leaves it
     before = {k: v.clone() for k, v in lm.state_dict().items()}
-    queries = causal_lm.left_pad(torch.tensor([c.query for c in comparisons(32, seed=9)]), PAD)
+    queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(32, seed=9)]), PAD)
     cfg = reward_settings(normalize_samples=64)
-    training = train(lm, comparisons(400), queries, task(), cfg, LAYOUT, 1)
+    training = train(lm, random_comparisons(400), queries, task(), cfg, LAYOUT, 1)
     assert all(torch.equal(before[k], v) for k, v in lm.state_dict().items())
     for name, parameter in training.model.trunk.named_parameters():
         assert not torch.equal(parameter, lm.base_model.get_parameter(name)), f"{name} was not trained"
-    figures = evaluate(training.model, comparisons(200, seed=3), PAD, torch.device("cpu"))
+    figures = evaluate(training.model, random_comparisons(200, seed=3), PAD, torch.device("cpu"))
     assert figures.accuracy > 0.5  # chance 0.25
     assert figures.accuracy_se == pytest.approx(math.sqrt(figures.accuracy * (1 - figures.accuracy) / 200))
     assert training.curve[0]["lr"] == pytest.approx(cfg.lr)
@@ -95,17 +79,18 @@ def test_training_leaves_the_reference_alone_learns_and_ends_normalised():
 
 def test_same_seed_same_bytes():
     lm = gpt2()
-    queries = causal_lm.left_pad(torch.tensor([c.query for c in comparisons(16)]), PAD)
+    queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(16)]), PAD)
     states = [
-        train(lm, comparisons(8), queries, task(), reward_settings(), LAYOUT, 4).model.state_dict() for _ in range(2)
+        train(lm, random_comparisons(8), queries, task(), reward_settings(), LAYOUT, 4).model.state_dict()
+        for _ in range(2)
     ]
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
 
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_step():
-    queries = causal_lm.left_pad(torch.tensor([c.query for c in comparisons(16)]), PAD)
+    queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(16)]), PAD)
     with pytest.raises(PreflabError, match=r"reward.lr=1e\+30: the loss is nan at step \d"):
-        train(gpt2(), comparisons(40), queries, task(), reward_settings(lr=1e30), LAYOUT, 1)
+        train(gpt2(), random_comparisons(40), queries, task(), reward_settings(lr=1e30), LAYOUT, 1)
 
 
 def test_a_reward_model_of_another_reference_is_refused(tmp_path):
@@ -125,10 +110,10 @@ def test_a_reward_model_of_another_reference_is_refused(tmp_path):
 
 
 def test_each_epoch_is_another_shuffle_of_all_labels_under_one_falling_rate():
-    queries = causal_lm.left_pad(torch.tensor([c.query for c in comparisons(16)]), PAD)
+    queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(16)]), PAD)
 
     def curve(epochs):
-        return train(gpt2(), comparisons(16), queries, task(), reward_settings(epochs=epochs), LAYOUT, 1).curve
+        return train(gpt2(), random_comparisons(16), queries, task(), reward_settings(epochs=epochs), LAYOUT, 1).curve
 
     one, three = curve(1), curve(3)
     assert (len(one), len(three)) == (4, 12)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import SAMPLES
 
+from helpers.real_files import SAMPLES
 from preflab.evaluate.statistics import bootstrap, bootstrap_ratio
 from preflab.text import copying, rouge, sentences
 

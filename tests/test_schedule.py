@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-import workspace
 import yaml
-from workspace import executions, python, run, start
 
+from helpers import workspace
+from helpers.workspace import executions, python, run, start
 from preflab.build import schedule
 from preflab.build.dvc_fork import Child
 from preflab.build.schedule import Outcome

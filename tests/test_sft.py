@@ -6,7 +6,6 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
-import plain
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,16 +14,17 @@ from hypothesis import given
 from hypothesis import settings as without_deadline
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from tiny_model import END, PAD, VOCABULARY, gpt2, llama, task
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers import models as tokenizer_models
 
+from helpers import reference_ppo
+from helpers.tiny_model import END, PAD, VOCABULARY, gpt2, llama, task
 from pipelines import sft as stage
 from preflab.errors import PreflabError
 from preflab.models import causal_lm, sources
 from preflab.records import tracking
 from preflab.settings import method, stages
-from preflab.settings.data import Model
+from preflab.settings.data import ModelSettings
 from preflab.settings.load import parse
 from preflab.training import sft, sft_examples
 
@@ -52,7 +52,9 @@ def settings(seed: int = 1, **changes: object) -> stages.SftStage:
     }  # fmt: skip
     of_task = {k[5:]: v for k, v in changes.items() if k.startswith("task_")}
     of_sft = {k: v for k, v in changes.items() if not k.startswith("task_")}
-    return stages.SftStage(task(**of_task), method.Sft(**(base | of_sft)), method.Runtime(1, "fp32"), seed)  # type: ignore[arg-type]
+    return stages.SftStage(
+        task(**of_task), method.SftSettings(**(base | of_sft)), method.RuntimeSettings(1, "fp32"), seed
+    )  # type: ignore[arg-type]
 
 
 def rows(count: int, seed: int, length: int = 6) -> list[tuple[list[int], str]]:
@@ -165,7 +167,7 @@ def test_loss_equals_the_plain_one_and_padding_does_not_matter(build, tokenizer)
     expected, alone = [], []
     for k, (row, begin) in enumerate(zip(data.tokens, data.begin.tolist(), strict=True)):
         count = int((row != PAD).sum()) - begin
-        expected.append(-plain.response_logprobs(lm, row[None], count, 1.0, PAD)[0])
+        expected.append(-reference_ppo.response_logprobs(lm, row[None], count, 1.0, PAD)[0])
         alone.append(sft.token_losses(lm, data, torch.tensor([k]), PAD))
     together = sft.token_losses(lm, data, torch.arange(6), PAD)
     torch.testing.assert_close(together, torch.cat(expected), atol=1e-5, rtol=0)
@@ -343,7 +345,7 @@ def test_a_model_learns_to_summarise_and_serves_as_a_base_model(tmp_path, tokeni
     assert metrics["rates"]["1"]["validation_loss"] > metrics["validation_loss"]
     json.dumps(metrics)
 
-    sources.build(Model("tuned", "folder", str(out)), tmp_path / "again")  # a base model as any other
+    sources.build(ModelSettings("tuned", "folder", str(out)), tmp_path / "again")  # a base model as any other
     tuned = causal_lm.load_causal_lm(tmp_path / "again", torch.device("cpu"))
     assert causal_lm.load_tokenizer(tmp_path / "again").to_str() == tokenizer.to_str()
     right = 0

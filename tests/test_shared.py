@@ -4,17 +4,17 @@ import copy
 
 import pytest
 import torch
-from test_reward import comparisons
-from tiny_model import LAYOUT, PAD, gpt2, policy_stage, reward_settings, task
 
+from helpers.tiny_model import LAYOUT, PAD, gpt2, policy_stage, reward_settings, task
+from helpers.tiny_training import random_comparisons
 from preflab.models import causal_lm, reward_model
-from preflab.settings.method import Shared
+from preflab.settings.method import SharedSettings
 from preflab.training import batches, optim, ppo, shared_network
 from preflab.training.reward import batch_of, loss_of, train
 
 
 def batch():
-    data = batch_of(comparisons(16), PAD, torch.device("cpu"))
+    data = batch_of(random_comparisons(16), PAD, torch.device("cpu"))
     return data.queries, data.samples[torch.arange(16), data.best]
 
 
@@ -39,7 +39,7 @@ def test_language_loss_is_the_mean_kl_of_the_tokens():
 
 def test_language_is_kept_while_the_reward_model_trains():
     lm = gpt2().requires_grad_(False)
-    labels = comparisons(64)
+    labels = random_comparisons(64)
     queries, responses = batch()
 
     def kept(model, asked, chosen):
@@ -68,9 +68,9 @@ def test_policy_and_reward_model_are_one_trunk_with_three_heads():
 
 def test_a_gradient_step_of_ppo_trains_the_reward_model_too():
     cfg, lm = policy_stage(lr=1e-2), gpt2().requires_grad_(False)
-    labels = comparisons(8)
+    labels = random_comparisons(8)
     policy = shared_network.Policy(gpt2(), reward_model.initial(lm, 1))
-    loss = shared_network.label_loss(policy, labels, Shared(8, 4), 1, PAD)
+    loss = shared_network.label_loss(policy, labels, SharedSettings(8, 4), 1, PAD)
     scores = [policy.rewarder.compare(*batch_of(labels, PAD, lm.device)[:2], PAD)]
     rows = batches.query_batches(8, 4, 1, 5)
     expected = loss_of(scores[0][rows], torch.tensor([labels[row].best for row in rows]))

@@ -10,7 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import workspace
+
+from helpers import workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

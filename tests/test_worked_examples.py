@@ -5,12 +5,10 @@ import shlex
 import shutil
 from pathlib import Path
 
-import documents
 import pytest
-import test_report
-import workspace
-from documents import PROJECT
 
+from helpers import doc_examples, report_files, workspace
+from helpers.doc_examples import PROJECT
 from preflab.grid import code, instances_yaml
 from preflab.grid.specs import build
 
@@ -33,14 +31,14 @@ def project(tmp_path: Path) -> Path:
 
 def added(heading: str, project: Path) -> list[str]:
     """Put the files of an example in their places; their names, code first."""
-    found = documents.files(documents.section(DOCUMENT, heading))
-    documents.place(found, project)
+    found = doc_examples.files(doc_examples.section(DOCUMENT, heading))
+    doc_examples.place(found, project)
     return list(found)
 
 
 def typed(heading: str, project: Path) -> str:
     """What the commands of an example print."""
-    shown = documents.commands(documents.section(DOCUMENT, heading))
+    shown = doc_examples.commands(doc_examples.section(DOCUMENT, heading))
     assert shown
     return "".join(python(project, *shlex.split(line)[1:]) for line in shown)
 
@@ -102,13 +100,13 @@ def test_a_baseline(project: Path) -> None:
 
 
 def test_a_table(project: Path) -> None:
-    found = documents.files(documents.section(DOCUMENT, "## A table"))
+    found = doc_examples.files(doc_examples.section(DOCUMENT, "## A table"))
     assert list(found) == ["src/preflab/report/different.py", "conf/report.yaml"]
     line = found.pop("conf/report.yaml")
-    documents.place(found, project)
+    doc_examples.place(found, project)
     with (project / "conf" / "report.yaml").open("a") as stream:
         stream.write(line)
-    test_report.make_grid(project, ["sentiment-5k-offline-1", "sentiment-60k-offline-1"])
+    report_files.make_grid(project, ["sentiment-5k-offline-1", "sentiment-60k-offline-1"])
     typed("## A table", project)
     for name in ("index.md", "index.html"):
         assert "Different responses. SYNTHETIC labels" in (project / "reports" / name).read_text()

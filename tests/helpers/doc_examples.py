@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+from helpers import PROJECT
 
 
 def section(document: str, heading: str) -> str:

@@ -3,4 +3,4 @@
 import os
 from pathlib import Path
 
-SAMPLES = Path(os.environ.get("PREFLAB_SAMPLES") or Path(__file__).resolve().parents[2] / "shared" / "data")
+SAMPLES = Path(os.environ.get("PREFLAB_SAMPLES") or Path(__file__).resolve().parents[3] / "shared" / "data")

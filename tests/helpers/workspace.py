@@ -13,17 +13,17 @@ from pathlib import Path
 
 import yaml
 
+from helpers import PROJECT
 from preflab.grid import code
 
-PROJECT = Path(__file__).resolve().parents[1]
 STAGES = [
     "fetch",
     "model",
     "pretrain",
     "prepare",
     "comparisons",
-    "labels",
-    "human",
+    "human_labels",
+    "human_comparisons",
     "reward",
     "ppo",
     "sft",
@@ -65,13 +65,14 @@ if kind == "report":
     sys.exit()
 write(f"{options['--out']}/weights.txt", digest)
 if "--metrics" in options:
-    metrics = {"win_rate": value, "kl": 10 * value, "labeller": value, "reward_model": value}
+    metrics = {"win_rate": value, "kl": 10 * value, "true_score": value, "reward_model": value}
     write(options["--metrics"], json.dumps(metrics))
 if "--curve" in options:
     rows = "".join(f"{i},{i},{i * value},{i * value},{value}\\n" for i in range(3))
     write(options["--curve"], "step,episode,true_score,kl,loss\\n" + rows)
 if "--run" in options:
     record = {"run_id": None, "kind": kind, "id": params.stem, "started": datetime.now(UTC).isoformat(), "wall_s": 0.1}
+    record |= {"params_sha256": hashlib.sha256(params.read_bytes()).hexdigest(), "inputs": {}}
     write(options["--run"], json.dumps(record))
 """
 
@@ -116,12 +117,8 @@ def make(root: Path, spec: dict[str, object] | None = None) -> Path:
     for name in ("grid.py", "sweep.py"):
         shutil.copy(PROJECT / "pipelines" / name, root / "pipelines" / name)
     for stage in STAGES:
-        files = sorted(code.modules(PROJECT, stage))
-        imports = "".join(f"    import {module_name(file)}\n" for file in files)
-        (root / "pipelines" / f"{stage}.py").write_text(STUB + "if False:  # as the real one does\n" + imports)
-        for file in [root / file.relative_to(PROJECT) for file in files]:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text("# stub\n")
+        (root / "pipelines" / f"{stage}.py").write_text(STUB)
+    write_code(root)
     (root / "src" / "preflab" / "report" / "page.html.j2").touch()
     run(root, "git", "init", "-q")
     run(root, "dvc", "init", "-q")
@@ -132,6 +129,16 @@ def make(root: Path, spec: dict[str, object] | None = None) -> Path:
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     run(root, "git", *identity, "commit", "-q", "-m", "a workspace of stubs")
     return root
+
+
+def write_code(root: Path) -> None:
+    """src/ of stubs that import each other as the real modules do, so that stages depend on the same code."""
+    src = PROJECT / "src"
+    for real in sorted((src / "preflab").rglob("*.py")):
+        file = root / real.relative_to(PROJECT)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        imports = sorted({f"    import {module_name(other)}\n" for other in code.imported(src, real)})
+        file.write_text('STUB = "stub"\nif STUB != "stub":  # never\n    import preflab\n' + "".join(imports))
 
 
 def module_name(file: Path) -> str:

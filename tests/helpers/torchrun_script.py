@@ -6,11 +6,9 @@ import tempfile
 from pathlib import Path
 
 import torch
-from test_learning import train
-from test_online import collector, online_settings
-from test_reward import comparisons
-from tiny_model import LAYOUT, gpt2, policy_stage, reward_settings, task
 
+from helpers.tiny_model import LAYOUT, gpt2, policy_stage, reward_settings, task
+from helpers.tiny_training import collector, online_settings, random_comparisons, train_ppo
 from preflab.errors import PreflabError
 from preflab.machine import parallel
 from preflab.models import causal_lm
@@ -19,14 +17,14 @@ from preflab.training import reward as reward_training
 torch.set_num_threads(1)
 with parallel.joined():
     folder = Path(tempfile.mkdtemp())
-    result = train(1.0, folder, updates=3)
-    queries = torch.tensor([c.query for c in comparisons(32)])
-    training = reward_training.train(gpt2(), comparisons(17), queries, task(), reward_settings(), LAYOUT, 1)
+    result = train_ppo(1.0, folder, updates=3)
+    queries = torch.tensor([c.query for c in random_comparisons(32)])
+    training = reward_training.train(gpt2(), random_comparisons(17), queries, task(), reward_settings(), LAYOUT, 1)
     collected = collector(policy_stage(episodes=160, batch_size=16), online_settings(num_train=40, retrainings=3))
     labelled = [collected.before_update(update, causal_lm.Policy(gpt2(seed=1))) for update in range(10)]
     error = ""
     try:
-        train(1.0, folder / "odd", episodes=5, batch_size=5)
+        train_ppo(1.0, folder / "odd", episodes=5, batch_size=5)
     except PreflabError as found:
         error = str(found)
     if parallel.rank() == 0:

@@ -4,8 +4,8 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from preflab.sampling.prompt import Layout
-from preflab.settings.method import AdaptiveKL, Policy, Reward, Runtime, Task
-from preflab.settings.stages import PolicyStage
+from preflab.settings.method import AdaptiveKLSettings, PolicySettings, RewardSettings, RuntimeSettings, TaskSettings
+from preflab.settings.stages import PpoStage
 
 VOCABULARY = 11
 PAD = VOCABULARY
@@ -33,39 +33,39 @@ def llama(seed: int = 0) -> LlamaForCausalLM:
     return LlamaForCausalLM(config).eval()
 
 
-def task(**changes: object) -> Task:
+def task(**changes: object) -> TaskSettings:
     """A task of six-token queries and eight-token responses."""
     base = {
         "name": "test", "query_length": 6, "start_text": ".", "end_text": ".", "prefix": None,
         "suffix": None, "response_length": 8, "temperature": 0.7,
         "truncate_token": ".", "truncate_after": 4, "penalty": -1.0,
     }  # fmt: skip
-    return Task(**(base | changes))  # type: ignore[arg-type]
+    return TaskSettings(**(base | changes))  # type: ignore[arg-type]
 
 
-def reward_settings(**changes: object) -> Reward:
+def reward_settings(**changes: object) -> RewardSettings:
     """Quick reward-model training."""
     base = {
         "lr": 1e-2, "batch_size": 4, "epochs": 1, "adam": "tf", "adam_eps": 1e-5,
         "normalize_before": True, "normalize_after": True, "normalize_samples": 32, "rollout_batch": 16,
         "shared": False,
     }  # fmt: skip
-    return Reward(**(base | changes))  # type: ignore[arg-type]
+    return RewardSettings(**(base | changes))  # type: ignore[arg-type]
 
 
-def policy_settings(**changes: object) -> Policy:
+def policy_settings(**changes: object) -> PolicySettings:
     """Quick PPO."""
     base = {
         "episodes": 64, "batch_size": 16, "nminibatches": 1, "microbatch_size": None, "epochs": 4,
         "lr": 1e-3, "adam": "tf", "adam_eps": 1e-5,
         "gamma": 1.0, "lam": 0.95, "cliprange": 0.2, "cliprange_value": 0.2, "vf_coef": 0.1, "whiten_rewards": True,
-        "reward_sign": 1, "kl_sign": 1, "penalty": "kl", "kl_coef": 0.15, "adaptive_kl": AdaptiveKL(6.0, 100.0),
+        "reward_sign": 1, "kl_sign": 1, "penalty": "kl", "kl_coef": 0.15, "adaptive_kl": AdaptiveKLSettings(6.0, 100.0),
     }  # fmt: skip
-    return Policy(**(base | changes))  # type: ignore[arg-type]
+    return PolicySettings(**(base | changes))  # type: ignore[arg-type]
 
 
-def policy_stage(seed: int = 1, **changes: object) -> PolicyStage:
+def policy_stage(seed: int = 1, **changes: object) -> PpoStage:
     """A stage around `policy_settings`; `task_…` changes go to the task."""
     of_task = {k[5:]: v for k, v in changes.items() if k.startswith("task_")}
     of_policy = {k: v for k, v in changes.items() if not k.startswith("task_")}
-    return PolicyStage(task(**of_task), policy_settings(**of_policy), None, None, Runtime(1, "fp32"), seed)
+    return PpoStage(task(**of_task), policy_settings(**of_policy), None, None, RuntimeSettings(1, "fp32"), seed)
