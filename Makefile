@@ -30,6 +30,7 @@ lint: install
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+	$(RUN) lint-imports
 
 # Against TRL too, which is only needed here.  Nothing else should run meanwhile.
 bench: install

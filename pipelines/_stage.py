@@ -46,7 +46,7 @@ def run(script: str, about: str | None) -> None:
             return
         if args.metrics:
             files.write_json(args.metrics, result.metrics)
-        if args.curve:
+        if getattr(args, "curve", None):
             files.write_csv(args.curve, result.curve, body.COLUMNS)
         record.summary(result.metrics)
         if kind.resumes:
@@ -55,17 +55,19 @@ def run(script: str, about: str | None) -> None:
 
 def parser(script: str, about: str | None, inputs: list[str], curve: bool) -> argparse.ArgumentParser:
     """The command line of a stage; `inputs`: the options that name folders of other stages."""
-    found = argparse.ArgumentParser(prog=f"python -m pipelines.{script}", description=about)
-    found.add_argument("params", type=Path, help="settings of this instance: params/KIND/ID.yaml")
+    command = argparse.ArgumentParser(prog=f"python -m pipelines.{script}", description=about)
+    command.add_argument("params", type=Path, help="settings of this instance: params/KIND/ID.yaml")
     for option in inputs:
-        found.add_argument(_flag(option), type=Path, metavar="FOLDER", help=INPUTS[option])
-    found.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where its output goes")
-    found.add_argument("--metrics", type=Path, metavar="FILE", help="JSON file for its final numbers")
-    found.add_argument(
+        command.add_argument(_flag(option), type=Path, metavar="FOLDER", help=INPUTS[option])
+    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where its output goes")
+    command.add_argument("--metrics", type=Path, metavar="FILE", help="JSON file for its final numbers")
+    command.add_argument(
         "--curve", type=Path, metavar="FILE", help="CSV file, a row for each step" if curve else argparse.SUPPRESS
     )
-    found.add_argument("--run", type=Path, metavar="FILE", help="JSON file for the run record; without it none is kept")
-    return found
+    command.add_argument(
+        "--run", type=Path, metavar="FILE", help="JSON file for the run record; without it none is kept"
+    )
+    return command
 
 
 INPUTS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from preflab.build.dvc_state import State
-from preflab.plan import estimate, reasons
+from preflab.plan import estimate, executions
 from preflab.plan.estimate import Past, Work
 from preflab.sweep.show import time_text
 

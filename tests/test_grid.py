@@ -19,8 +19,10 @@ from preflab.errors import PreflabError
 from preflab.grid import compose_cache, instances_yaml, kinds
 from preflab.grid import specs as specs_grid
 from preflab.grid.compose import composer
-from preflab.grid.instances import Grid, Instance, Point, expand, points
-from preflab.grid.kinds import KINDS, PUBLISHABLE, PUBLISHED
+from preflab.grid.instances import Grid, Instance, expand
+from preflab.grid.kinds import KINDS
+from preflab.grid.owns import PUBLISHABLE, PUBLISHED
+from preflab.grid.points import Point, points
 from preflab.grid.specs import build
 from preflab.settings import load as load_settings
 from preflab.settings.load import parse
@@ -160,11 +162,11 @@ PATHS = [  # of a setting, and the kinds that own it (everything below them diff
 
 def below(kinds: set[str]) -> set[str]:
     """The kinds themselves and all that read them."""
-    found = set(kinds)
-    for kind, (_, upstream, *_) in KINDS.items():
-        if found & set(upstream):
-            found.add(kind)
-    return found
+    names = set(kinds)
+    for name, kind in KINDS.items():
+        if names & {KINDS[slot].name if slot in KINDS else "fetch" for slot in kind.upstream}:
+            names.add(name)
+    return names
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +197,7 @@ def test_equal_settings_share_an_instance_and_different_ones_never_do(
             node[last] = value
         variants.append(variant)
     built = expand_settings(variants)
-    for kind in kinds.order(one_cell):
+    for kind in [kind.name for _, kind in kinds.order(one_cell)]:
         # what the stage must depend on: the changes owned by it or by anything that it reads
         seen = {frozenset(n for n in change if kind in below(PATHS[n][2])) for change in changes}
         assert len(ids(built, kind)) == len(seen), kind

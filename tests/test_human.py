@@ -26,7 +26,8 @@ from preflab.comparisons import synthetic
 from preflab.errors import PreflabError
 from preflab.grid import code, instances_yaml, kinds
 from preflab.grid.compose import composer
-from preflab.grid.instances import Point, expand
+from preflab.grid.instances import expand
+from preflab.grid.points import Point
 from preflab.grid.specs import build
 from preflab.human_labels import gpt2, ingested
 from preflab.plan.reasons import plan

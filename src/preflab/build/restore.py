@@ -6,7 +6,7 @@ other paths.  Here an execution is known by what its paths hold:
     python -m pipelines.reward params/reward/a-1.yaml --queries data/queries/a --out models/reward/a-1 --run …
     pipelines.reward  MD5  --queries MD5  --out                          and the md5s of inputs without an option
 
-`adopt` writes an entry into the run-cache with the paths of the stage that is about to run, so that DVC itself restores it.
+`adopt` writes an entry into the run-cache with the paths of the stage that is about to run; DVC then restores it.
 """
 
 import hashlib

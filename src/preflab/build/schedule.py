@@ -1,8 +1,8 @@
 """Run the stages that some cells need, several at a time, in one workspace, each exactly once.
 
-Each stage is a process `dvc --wait-for-lock repro -s STAGE` (forked: build/dvc_fork.py), started when what it reads is done
-(parallel `dvc repro TARGET` fails: an unchanged upstream stage still locks its outputs for writing).  One file lock per
-stage makes two sweeps at once safe.  The child inherits the lock: if this process is killed, the orphan keeps its lock
+Each stage is a process `dvc --wait-for-lock repro -s STAGE` (forked: build/dvc_fork.py), started when what it reads is
+done (parallel `dvc repro TARGET` fails: an unchanged upstream stage still locks its outputs for writing).  One file
+lock for each stage makes two sweeps at once safe.  The child inherits the lock: if this process is killed, the orphan keeps its lock
 until it has finished, and the next sweep waits for it and finds its work done.
 """
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from preflab.errors import PreflabError, did_you_mean
-from preflab.settings.load import register_resolvers
+from preflab.settings.budgets import register_resolvers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -123,7 +123,7 @@ def comparisons(owned: Settings, model: Shape, _queries: int | None) -> float:
 
 
 def human_comparisons(owned: Settings, model: Shape, _queries: int | None) -> float:
-    """FLOPs of the reference's samples, which set the scale of the scores; the labelled samples came with the labels."""
+    """FLOPs of the reference's samples, which set the scale of the scores; the labelled samples are given."""
     return owned["comparisons"]["heldout"] * _question(model, *_lengths(owned))
 
 

@@ -8,21 +8,19 @@ Pure functions: conf/ is composed by grid/compose.py, files are written by grid/
 """
 
 import hashlib
-import itertools
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from preflab.errors import PreflabError, did_you_mean
+from preflab.errors import PreflabError
 from preflab.grid import code
+from preflab.grid.checks import checked
 from preflab.grid.kinds import (
     BASE,
     KINDS,
     METHODS,
-    PUBLISHABLE,
-    PUBLISHED,
     ROW_IDS,
     USUAL,
     Kind,
@@ -33,8 +31,7 @@ from preflab.grid.kinds import (
     scorers,
     seen_from,
 )
-from preflab.settings.load import parse, wrong_keys
-from preflab.settings.method import CollectionSettings, LabelsSettings, MethodSettings
+from preflab.grid.points import Point
 
 Row = dict[str, Any]
 Graph = dict[str, set[str]]  # a stage, as DVC calls it → the stages that it reads
@@ -42,14 +39,6 @@ Graph = dict[str, set[str]]  # a stage, as DVC calls it → the stages that it r
 PLAIN = ("none", "rl", "best_of_n")  # choices that a name need not show, or shows already
 ALWAYS = ("prepare", "comparisons", "zero_shot")  # stages of every cell
 HEX = 6  # digits of the digest that tell two instances with the same readable name apart
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One cell to be: all its Hydra overrides, and those of its axes (`{"labels": "5k", "policy.lr": "1e-5"}`)."""
-
-    overrides: list[str]
-    axes: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,45 +129,6 @@ class Grid:
         return next(i.stage for i in self.instances.values() if (i.kind, i.id) == (final, row["evaluate"]))
 
 
-def points(spec: Settings) -> list[Point]:
-    """The cells of conf/grid/NAME.yaml: the product of the axes and the rows of `include`, each with every seed.
-
-    A row of `include` is itself a product, a list stands for each of its values; it may have `seeds` of its own, and
-    under `base` overrides on top of the grid's that are no axes.
-    """
-    product = spec.get("product")
-    rows = [row for lists in [*([product] if product else []), *(spec.get("include") or [])] for row in _rows(lists)]
-    base = list(spec.get("base") or [])
-    found = []
-    for row in rows:
-        own = base + list(row.pop("base", []))
-        for seed in row.pop("seeds", None) or spec.get("seeds") or [1]:
-            axes = {key: written(value) for key, value in (row | {"seed": seed}).items()}
-            found.append(Point(own + [f"{key}={value}" for key, value in axes.items()], axes))
-    return found
-
-
-def _rows(lists: Settings) -> list[Settings]:
-    """`{a: [1, 2], b: 3}` as the rows a=1 b=3 and a=2 b=3; `seeds` and `base` stay what they are."""
-    own = ("seeds", "base")
-    values = [value if isinstance(value, list) and key not in own else [value] for key, value in lists.items()]
-    return [dict(zip(lists, row, strict=True)) for row in itertools.product(*values)]
-
-
-def written(value: object) -> str:
-    """A value as Hydra's command line wants it."""
-    return (
-        {None: "null", True: "true", False: "false"}.get(value, str(value))
-        if value is None or isinstance(value, bool)
-        else str(value)
-    )
-
-
-def key_of(override: str) -> str:
-    """`policy.lr` of `policy.lr=1e-4` and of `+policy.lr=1e-4`."""
-    return override.partition("=")[0].lstrip("+~")
-
-
 def expand(
     name: str,
     cells: list[Point],
@@ -191,7 +141,7 @@ def expand(
     """Compose and check every cell, then name its instances; all problems of all cells at once.
 
     `known`: what other pipelines list, by digest; an equal instance is shared, not listed again.
-    `typed`: settings of stages that have been checked already (see `_checked`); new ones are added.
+    `typed`: settings of stages that have been checked already (see checks.checked); new ones are added.
     """
     problems: list[str] = []
     seen = {} if typed is None else typed
@@ -199,7 +149,7 @@ def expand(
     for point in cells:
         try:
             settings = compose(point.overrides)
-            composed.append((point, settings, _checked(settings, seen)))
+            composed.append((point, settings, checked(settings, seen)))
         except PreflabError as error:
             problems += [line for line in str(error).split("\n") if line not in problems]
     if problems:
@@ -234,63 +184,6 @@ def digest(kind: str, settings: Settings, upstream: dict[str, Instance]) -> str:
     """12 hex digits of what an instance is: its kind, the settings it owns, and what it reads."""
     identity = [kind, settings, {role: instance.digest for role, instance in sorted(upstream.items())}]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Settings]:
-    """By slot, the settings that its stage owns as typed values (an int given for a float is that float).
-
-    Every problem of the cell in one error.
-
-    `seen`: what was checked for another cell already, by kind and settings.
-    """
-    problems: list[str] = []
-    # these are in no stage's file as a whole
-    schemas = {"labels": LabelsSettings, "collection": CollectionSettings, "method": MethodSettings}
-    for group, schema in schemas.items():
-        problems += wrong_keys(schema, settings[group], f"{group}.")
-    problems += _published(settings["task"])
-    people = settings["labeller"].get("human_labels") is not None
-    if people and settings["collection"]["online"] and not settings["labels"]["direct"]:
-        name = settings["collection"]["name"]
-        problems.append(
-            f"collection={name}: the labels are of people, and nobody answers while a cell trains; "
-            "take collection=offline, or a synthetic labeller"
-        )
-    if settings["method"].get("name") not in METHODS:
-        problems.append(f"method.name={settings['method'].get('name')}: missing; one of {', '.join(METHODS)}")
-    if any("missing" in problem for problem in problems):
-        raise PreflabError("\n".join(problems))
-    typed: dict[str, Settings] = {}
-    for slot, kind in order(settings):
-        owned = kind.owns(seen_from(slot, settings))
-        key = json.dumps([kind.name, owned], sort_keys=True)
-        try:
-            if key not in seen:
-                seen[key] = asdict(parse(kind.name, owned, "conf"))
-            typed[slot] = seen[key]
-        except PreflabError as error:
-            found = str(error).removeprefix("conf: ").split("; ")
-            problems += [problem for problem in found if problem not in problems]
-    if problems:
-        raise PreflabError("\n".join(problems))
-    return typed
-
-
-def _published(task: Settings) -> list[str]:
-    """A sentence for each value of a task's `paper` and `released` that no file of conf/ takes from there."""
-    problems = []
-    for source in PUBLISHED:
-        for group, values in (task.get(source) or {}).items():
-            known = PUBLISHABLE.get(group)
-            if known is None:
-                problems.append(f"task.{source}.{group}: no such group; {did_you_mean(group, list(PUBLISHABLE))}")
-                continue
-            problems += [
-                f"task.{source}.{group}.{key}: not a value that depends on the task; {did_you_mean(key, known)}"
-                for key in values
-                if key not in known
-            ]
-    return problems
 
 
 def _row(method: str, settings: Settings, axes: dict[str, str], stages: dict[str, Instance]) -> Row:

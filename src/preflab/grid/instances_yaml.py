@@ -1,4 +1,7 @@
-"""instances.yaml and params/: a grid as files that DVC reads.  instances.yaml is generated and committed, like a lock file."""
+"""instances.yaml and params/: a grid as files that DVC reads.
+
+instances.yaml lists the stage instances; it is generated and committed, like a lock file.
+"""
 
 import shutil
 from pathlib import Path
@@ -37,7 +40,10 @@ def as_data(built: Grid, at: str = "") -> dict[str, Any]:
 
 
 def report_params(built: Grid) -> dict[str, Any]:
-    """What the stage `report` needs to know: it never composes Hydra.  (DVC reads instances.yaml twice: not in there.)"""
+    """What the stage `report` needs to know, which never composes Hydra.
+
+    Not part of instances.yaml, which DVC reads twice.
+    """
     return {
         "grid": built.name,
         "scale": built.scale,

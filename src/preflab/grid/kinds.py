@@ -8,31 +8,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from preflab import plugins
-from preflab.grid import flops
+from preflab.grid import flops, owns
 from preflab.grid.flops import Shape
+from preflab.grid.owns import SAME, Settings
 
-Settings = dict[str, Any]
-
-SAME = "same"  # conf/classifier_corpus/: the corpus of the queries trains the classifiers too
 USUAL = ["task", "labels", "collection", "seed"]  # the axes that every name of a cell shows
-PUBLISHED = ["paper", "released"]  # sections of a task file that `policy=paper|released` and `reward=…` read
-PUBLISHABLE = {  # what these sections may hold
-    "policy": ["lr", "batch_size", "kl_coef", "kl_target", "whiten_rewards"],
-    "reward": ["lr", "batch_size", "rollout_batch"],
-}
-UNTRAINED: Settings = {  # the settings of training where the true score is the reward: none of them is read
-    "lr": 0.0,
-    "batch_size": 1,
-    "epochs": 1,
-    "adam": "tf",
-    "adam_eps": 0.0,
-    "normalize_before": True,
-    "normalize_after": True,
-    "shared": False,
-}
 
 
 def _nothing(_owned: Settings) -> list[str]:
@@ -46,14 +28,15 @@ class Kind:
     `owns`: the settings that its params file holds, out of a cell's; exactly the fields of its schema.
     `reads`: option of its script → slot of the cell whose output the option names.
     `slot`: its place in a cell; two kinds that can take the same place have the same slot.
-    `axes`: groups of settings whose axes show in its name; `words`: its name without axes and seed; `seeded`: whether the
-    seed shows in it.
+    `axes`: groups of settings whose axes show in its name; `words`: its name without axes and seed; `seeded`: whether
+    the seed shows in it.
     `plugins`: modules that its settings name, dotted; `scores`: whether it loads the labeller of the comparisons,
     `judges`: and the judge.
     `work`: variant and units of work that its time grows with; `flops` of it for a model's shape (None: unknown;
     third argument: the number of training queries, None if not prepared); None where no network runs.
-    `results`: files that a cell's record keeps, by name; `curve`: the one with a row for each step.
-    `weights`: its output is so many copies of the model's weights; `resumes`: copies in a checkpoint, None if it has none.
+    `results`: files that a cell's record keeps, by name; one that ends in .csv has a row for each step.
+    `weights`: copies of the model's weights in its output; `resumes`: copies in a checkpoint beside the policy's, None
+    if it keeps no checkpoint.
     `shares`: several processes may share one stage (machine/parallel.py).
     """
 
@@ -89,85 +72,6 @@ class Kind:
     def evaluates(self) -> bool:
         """Whether it is the last stage of a cell."""
         return self.script == "evaluate"
-
-
-# --- the settings that a kind owns ------------------------------------------------------------------------------------
-
-
-def _task(settings: Settings) -> Settings:
-    return {key: value for key, value in settings["task"].items() if key not in PUBLISHED}
-
-
-def _prepare(settings: Settings) -> Settings:
-    separate = settings["classifier_corpus"]["name"] != SAME
-    return {
-        "corpus": settings["corpus"],
-        "query": {key: settings["task"][key] for key in ("query_length", "start_text", "end_text")},
-        "classifier_corpus": settings["classifier_corpus"] if separate else None,
-        "transformer": settings["labeller"].get("training"),
-    }
-
-
-def _comparisons(settings: Settings) -> Settings:
-    labeller = {key: value for key, value in settings["labeller"].items() if key not in ("training", "human_labels")}
-    return {
-        "task": _task(settings),
-        "labeller": labeller,
-        "comparisons": settings["comparisons"],
-        "runtime": settings["runtime"],
-    }
-
-
-def _reward(settings: Settings) -> Settings:
-    labels = settings["labels"]
-    direct = labels["direct"]
-    return {
-        "task": _task(settings),
-        "initial": {"name": labels["name"], "num": 0} if direct else settings["collection"]["initial"],
-        "direct": direct,
-        "reward": settings["reward"] | UNTRAINED if direct else settings["reward"],
-        "runtime": settings["runtime"],
-        "seed": 1 if direct else settings["seed"],  # nothing is random in a true score: one instance for all seeds
-    }
-
-
-def _ppo(settings: Settings) -> Settings:
-    policy, labels, collection = settings["policy"], settings["labels"], settings["collection"]
-    if policy["adaptive_kl"] and policy["adaptive_kl"]["target"] is None:  # a task of the paper with a fixed β
-        policy = policy | {"adaptive_kl": None}
-    online = shared = None
-    if collection["online"] and not labels["direct"]:
-        online = {
-            "num_train": labels["num_train"],
-            "num_initial": collection["initial"]["num"],
-            "retrainings": collection["retrainings"],
-            "retrain_from": collection["retrain_from"],
-            "validation_share": collection["validation_share"],
-            "max_rounds": settings["comparisons"]["max_rounds"],
-            "reward": settings["reward"],
-        }
-    elif settings["reward"]["shared"] and not labels["direct"]:
-        shared = {"num_train": labels["num_train"], "batch_size": settings["reward"]["batch_size"]}
-    return {
-        "task": _task(settings),
-        "policy": policy,
-        "online": online,
-        "shared": shared,
-        "runtime": settings["runtime"],
-        "seed": settings["seed"],
-    }
-
-
-def _evaluation(settings: Settings, method: str = "sample", n: int = 1, frontier: Settings | None = None) -> Settings:
-    evaluation = {key: value for key, value in settings["evaluation"].items() if key != "frontier"}
-    return {
-        "task": _task(settings),
-        "evaluation": evaluation,
-        "runtime": settings["runtime"],
-        "method": method,
-        "n": n,
-        "frontier": frontier,
-    }
 
 
 # --- names, modules, work ---------------------------------------------------------------------------------------------
@@ -271,7 +175,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "prepare", "data/queries",
             {"corpus": "fetch", "classifier_corpus": "classifier_corpus", "model": "model"},
-            _prepare, _DATA, _of_task(), plugins=_readers, results={"prepare.json": "reports/prepare/{id}.json"},
+            owns.prepare, _DATA, _of_task(), plugins=_readers, results={"prepare.json": "reports/prepare/{id}.json"},
         ),
         Kind(
             "human_labels", "data/human_labels", {},
@@ -279,29 +183,30 @@ KINDS: dict[str, Kind] = {
             plugins=_formats, results={"human_labels.json": "reports/human_labels/{id}.json"},
         ),
         Kind(
-            "comparisons", "data/comparisons", _QUERIES, _comparisons, _LABELLED, _of_task(),
+            "comparisons", "data/comparisons", _QUERIES, owns.comparisons, _LABELLED, _of_task(),
             scores=lambda _: True, judges=True, work=lambda owned: ("", [_asked(owned)]), flops=flops.comparisons,
             results={"comparisons.json": "reports/comparisons/{id}.json"},
         ),
         Kind(
-            "human_comparisons", "data/comparisons", {"labels": "human_labels", **_QUERIES}, _comparisons, _LABELLED,
-            _of_task("human"), slot="comparisons", scores=lambda _: True, judges=True,
+            "human_comparisons", "data/comparisons", {"labels": "human_labels", **_QUERIES},
+            owns.comparisons, _LABELLED, _of_task("human"), slot="comparisons", scores=lambda _: True, judges=True,
             work=lambda owned: ("", [_asked(owned)]), flops=flops.human_comparisons,
             results={"comparisons.json": "reports/comparisons/{id}.json"},
         ),
         _evaluating(
             "zero_shot", _QUERIES | {"comparisons": "comparisons"},
-            lambda s: _evaluation(s, frontier=s["evaluation"]["frontier"]), _LABELLED, _of_task("zero-shot", model=False),
+            lambda s: owns.evaluation(s, frontier=s["evaluation"]["frontier"]), _LABELLED,
+            _of_task("zero-shot", model=False),
         ),
         Kind(
             "sft", "models/base", _QUERIES,
-            lambda s: {"task": _task(s), "sft": s["sft"], "runtime": s["runtime"], "seed": s["seed"]},
+            lambda s: {"task": owns.task(s), "sft": s["sft"], "runtime": s["runtime"], "seed": s["seed"]},
             _DATA | {"sft", "runtime"}, _of_task("supervised"), seeded=lambda _: True, flops=flops.sft,
             results={"sft.json": "reports/sft/{id}.json", "sft.csv": "reports/sft/{id}.csv"},
             weights=lambda _: 1, resumes=lambda _: 1,
         ),
         Kind(
-            "reward", "models/reward", _QUERIES | {"comparisons": "comparisons"}, _reward, _REWARD,
+            "reward", "models/reward", _QUERIES | {"comparisons": "comparisons"}, owns.reward, _REWARD,
             lambda s, owned: [s["task"]["name"], owned["initial"]["name"]], seeded=lambda owned: not owned["direct"],
             scores=lambda owned: bool(owned["direct"]),
             work=lambda owned: ("direct" if owned["direct"] else "trained", [float(owned["initial"]["num"])]),
@@ -310,25 +215,27 @@ KINDS: dict[str, Kind] = {
             weights=lambda owned: 0 if owned["direct"] else 1, shares=True,
         ),
         Kind(
-            "ppo", "models/policy", _QUERIES | {"comparisons": "comparisons", "reward": "reward"}, _ppo, _POLICY,
+            "ppo", "models/policy", _QUERIES | {"comparisons": "comparisons", "reward": "reward"}, owns.ppo, _POLICY,
             _of_labels, seeded=lambda _: True, scores=lambda _: True, work=_ppo_work, flops=flops.ppo,
             results={"ppo.json": "reports/ppo/{id}.json", "curve.csv": "reports/curves/{id}.csv"},
             weights=lambda owned: 2 if owned["online"] else 1, resumes=lambda owned: 1 if owned["online"] else 0,
             shares=True,
         ),
         _evaluating(
-            "evaluate", _JUDGED | {"policy": "ppo", "reward": "reward"}, _evaluation, _POLICY, _of_labels, seeded=lambda _: True
+            "evaluate", _JUDGED | {"policy": "ppo", "reward": "reward"}, owns.evaluation, _POLICY, _of_labels,
+            seeded=lambda _: True,
         ),
         _evaluating(
-            "supervised", _JUDGED | {"policy": "sft"}, _evaluation, _LABELLED | {"sft"},
+            "supervised", _JUDGED | {"policy": "sft"}, owns.evaluation, _LABELLED | {"sft"},
             _of_task("supervised", model=False), seeded=lambda _: True,
         ),
         _evaluating(
-            "best_of_n", _JUDGED | {"reward": "reward"}, lambda s: _evaluation(s, "best_of_n", s["method"]["n"]), _REWARD,
+            "best_of_n", _JUDGED | {"reward": "reward"},
+            lambda s: owns.evaluation(s, "best_of_n", s["method"]["n"]), _REWARD,
             lambda s, owned: [s["task"]["name"], s["labels"]["name"], f"best-of-{owned['n']}"], seeded=lambda _: True,
         ),
         _evaluating(
-            "text", _JUDGED, lambda s: _evaluation(s, s["method"]["name"]), _LABELLED,
+            "text", _JUDGED, lambda s: owns.evaluation(s, s["method"]["name"]), _LABELLED,
             lambda s, owned: [s["task"]["name"], owned["method"]],
             modules=lambda owned: [f"preflab.evaluate.baselines.{owned['method']}"], count=None,
         ),
@@ -394,5 +301,5 @@ def order(settings: Settings) -> list[tuple[str, Kind]]:
 
 
 def seen_from(slot: str, settings: Settings) -> Settings:
-    """A cell's settings as the kind in `slot` reads them: the second corpus is the corpus of the stage that fetches it."""
+    """A cell's settings as the kind in `slot` reads them: to the stage that fetches a second corpus it is `corpus`."""
     return settings | {"corpus": settings["classifier_corpus"]} if slot == "classifier_corpus" else settings

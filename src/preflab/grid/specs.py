@@ -5,7 +5,8 @@ from typing import Any
 
 from preflab.errors import PreflabError, did_you_mean
 from preflab.grid.compose_cache import remembered
-from preflab.grid.instances import Grid, expand, key_of, points
+from preflab.grid.instances import Grid, expand
+from preflab.grid.points import key_of, points
 
 DEFAULT = "quick"
 

@@ -1,7 +1,7 @@
 """What the stages of a plan take, kind by kind: floating-point operations, time, disk.
 
-Operations follow from settings and the model's size (plan/flops.py).  Time is that of like stages here; where none has run,
-the operations at the rate that this machine reached on stages of the kind, or at one that the user names.
+Operations follow from settings and the model's size (grid/flops.py).  Time is that of similar stages on this machine;
+where none has run, the operations at the rate that it reached on stages of the kind, or at one that the user names.
 Disk: weights in fp32 by the model's size, other results by the sizes that dvc.lock has of their like.
 """
 

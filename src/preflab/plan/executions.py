@@ -42,7 +42,7 @@ def remembered(root: Path) -> list[Record]:
 
 
 class Run(NamedTuple):
-    """One execution: its record, the work that it was, its `settings`, and the `bytes` of its outputs (0: not known)."""
+    """One execution: its record, the work that it was, its `settings`, and the `bytes` of its outputs (0: unknown)."""
 
     record: Record
     past: estimate.Past

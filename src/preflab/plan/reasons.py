@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from preflab.build.dvc_state import Cache, Record, Stage, State, writers
-from preflab.files import parse, read
+from preflab.files import parse
 from preflab.grid.instances import Graph
 
 MISSING = "—"

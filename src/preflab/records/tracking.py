@@ -4,8 +4,8 @@
         record.metrics({"kl": 5.9}, step=update)
         record.summary({"kl": 6.1})
 
-The file comes first and MLflow second (records/spool.py): a store that is away or locked never fails a stage.  mlflow is
-imported by a background thread, at the first call, after the stage has imported torch.
+The file comes first and MLflow second (records/spool.py): a store that is away or locked never fails a stage.  mlflow
+is imported by a background thread, at the first call, after the stage has imported torch.
 """
 
 import hashlib

@@ -2,8 +2,8 @@
 
     python -m pipelines.sweep -m policy.adaptive_kl.target=4,8,12
 
-A point that equals a cell of instances.yaml, or of another sweep, is that cell.  The others go to sweeps/target-4-8-12/:
-instances.yaml, dvc.yaml (the project's, with other paths), params/, and what their stages build.
+A point that equals a cell of the project's grid, or of another sweep, is that cell.  The others go to
+sweeps/target-4-8-12/: instances.yaml, dvc.yaml (the project's, with other paths), params/, and what their stages build.
 """
 
 import hashlib
@@ -19,7 +19,8 @@ from preflab.errors import PreflabError
 from preflab.grid import instances_yaml
 from preflab.grid.compose import named
 from preflab.grid.compose_cache import remembered
-from preflab.grid.instances import Grid, Point, expand, key_of
+from preflab.grid.instances import Grid, expand
+from preflab.grid.points import Point, key_of
 from preflab.grid.specs import DEFAULT, spec
 
 OWN = re.compile(r"(hydra|sweep)[./]|(grid|plan|plan[.]tflops)$")  # keys that are not settings of a cell
