@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from helpers import workspace
 from helpers.tiny_model import END, PAD, reward_settings, task
 from helpers.toy_reviews import WORDS
 from pipelines import reward as reward_pipeline
-from preflab import labellers
+from preflab import labellers, plugins
 from preflab.comparisons import agreement, synthetic
 from preflab.errors import PreflabError
 from preflab.evaluate import metrics
@@ -91,9 +92,7 @@ def test_names_are_the_modules():
 
 
 def test_an_unknown_scorer_is_named_with_the_nearest(tmp_path):
-    with pytest.raises(
-        PreflabError, match=r"scorer=vadr: .*did you mean 'vader'\? choices: accuracy, .* or a function"
-    ):
+    with pytest.raises(PreflabError, match=r"scorer=vadr: .*did you mean 'vader'\? choices: accuracy, "):
         labellers.load("vadr", tmp_path)
     with (
         composer(workspace.PROJECT / "conf") as compose,
@@ -257,7 +256,7 @@ def score(queries, responses):
 
 def test_a_function_by_dotted_path_labels_by_query_and_response(tmp_path, queries, model, function):
     scorer = function(ECHO)
-    assert labellers.problem(scorer) is None
+    assert callable(plugins.function(scorer, "labeller.scorer"))
     got = labellers.load(scorer, queries).score(["a b", "c"], ["b a a x", "b"])
     assert got.tolist() == [3.0, 0.0]
     assert got.dtype == np.float64
@@ -301,16 +300,18 @@ def test_a_function_that_cannot_be_loaded_is_an_error_of_the_settings(function, 
 def test_a_module_that_is_not_there_says_where_to_put_it():
     for scorer in ("no_such_users_module.score", "json.no_such_part.score"):
         module = scorer.removesuffix(".score")
-        assert f"there is no module {module}; put it into the project's src/" in str(labellers.problem(scorer))
+        with pytest.raises(PreflabError, match=f"there is no module {module}; put it into the project's src/"):
+            plugins.function(scorer, "labeller.scorer")
 
 
 def test_a_function_of_the_project_lies_in_src(function, tmp_path, monkeypatch):
     scorer = function(ECHO)
     monkeypatch.chdir(tmp_path)
-    assert labellers.problem(scorer) is None
+    assert callable(plugins.function(scorer, "labeller.scorer"))
     monkeypatch.chdir(tmp_path / "src")  # as if src/ were the project: the module is beside conf/
-    assert f"{scorer.split('.')[0]}.py is outside src/" in str(labellers.problem(scorer))
-    assert labellers.problem("textwrap.fill") is None  # an installed module may lie anywhere
+    with pytest.raises(PreflabError, match=rf"{scorer.split('.')[0]}\.py is outside src/"):
+        plugins.function(scorer, "labeller.scorer")
+    assert plugins.function("textwrap.fill", "labeller.judge") is textwrap.fill  # an installed module may lie anywhere
 
 
 @pytest.mark.parametrize(

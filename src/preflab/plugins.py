@@ -1,8 +1,15 @@
-"""Modules that a setting names: one choice a module of a package; names that begin with `_` are no choices."""
+"""Modules that a setting names: one choice a module of a package; names that begin with `_` are no choices.
+
+Or any function of a user's, by its dotted path.
+"""
 
 import importlib
+import inspect
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from preflab.errors import PreflabError, did_you_mean
 
@@ -24,3 +31,51 @@ def load(package: str, name: str, key: str) -> ModuleType:
     """The module `name` of `package`, imported; raises as `check` does."""
     check(package, name, key)
     return importlib.import_module(f"preflab.{package}.{name}")
+
+
+def function(path: str, key: str) -> Callable[[list[str], list[str]], Any]:
+    """The function of two lists at the dotted path `path`, its module imported.
+
+    Raises PreflabError, naming the setting `key`, if it cannot be imported, is no function of two arguments, or lies in
+    the project outside src/, where no stage would see it change.
+    """
+    where, _, name = path.rpartition(".")
+    start = f"{key}={path}: "
+    if not all(part.isidentifier() for part in path.split(".")):
+        raise PreflabError(f"{start}not a dotted path; expected package.module.function")
+    module = _import(where, start)
+    file, project = Path(getattr(module, "__file__", None) or "/"), Path.cwd()
+    inside = file.is_relative_to(project) and "site-packages" not in file.parts
+    if inside and not file.is_relative_to(project / "src"):
+        place = file.relative_to(project)
+        raise PreflabError(f"{start}{place} is outside src/, so that no stage would see it change; move it into src/")
+    if not hasattr(module, name):
+        callables = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
+        raise PreflabError(f"{start}no {name} in the module {where}; {did_you_mean(name, callables)}")
+    found: Callable[[list[str], list[str]], Any] = getattr(module, name)
+    if not callable(found):
+        raise PreflabError(f"{start}is of type {type(found).__name__}, expected a function (queries, responses)")
+    try:
+        inspect.signature(found).bind([], [])
+    except TypeError as error:
+        raise PreflabError(
+            f"{start}cannot be called as {name}(queries, responses): {error}; give it these two"
+        ) from error
+    except ValueError:  # written in C, without a signature: its first call will tell
+        pass
+    return found
+
+
+def _import(where: str, start: str) -> ModuleType:
+    """The module; whatever goes wrong in a user's code on the way is a sentence with its place."""
+    try:
+        return importlib.import_module(where)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{where}.".startswith(f"{error.name}."):
+            reason = f"there is no module {error.name}; put it into the project's src/, or install its package"
+        else:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            reason = (
+                f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno}); mend the module"
+            )
+        raise PreflabError(f"{start}{where} cannot be imported: {reason}") from error

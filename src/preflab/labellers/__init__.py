@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from preflab import plugins
-from preflab.errors import PreflabError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,34 +30,11 @@ def names() -> list[str]:
     return plugins.names("labellers")
 
 
-def unknown(scorer: str, key: str = "scorer") -> str:
-    """The error for a scorer that is not among `names`; `key`: what chose it."""
-    return (
-        f"labeller.{key}={scorer}: no such scorer in preflab.labellers; {did_you_mean(scorer, names())}, "
-        "or a function as package.module.function"
-    )
-
-
-def problem(scorer: str, key: str = "scorer") -> str | None:
-    """What is wrong with a scorer, None if nothing is.  A function is imported for that, a module is not."""
-    if "." not in scorer:
-        return None if scorer in names() else unknown(scorer, key)
-    from preflab.labellers import _function
-
-    try:
-        _function.load(scorer)
-    except PreflabError as error:
-        return str(error)
-    return None
-
-
 def load(scorer: str, queries: Path) -> Labeller:
     """The labeller of module or function `scorer`; `queries` is the folder of the stage `prepare`."""
     if "." in scorer:
         from preflab.labellers import _function
 
         return _function.load(scorer)
-    if scorer not in names():
-        raise PreflabError(unknown(scorer))
     labeller: Labeller = plugins.load("labellers", scorer, "labeller.scorer").load(queries)
     return labeller

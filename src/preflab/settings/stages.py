@@ -1,6 +1,10 @@
-"""settings.stages"""
+"""One schema for each kind of stage: what its params file holds.
+
+`Key`: what users type for a setting that has another place in conf/.
+"""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from preflab.settings.data import (
     ComparisonsSettings,
@@ -24,8 +28,7 @@ from preflab.settings.method import (
     SharedSettings,
     TaskSettings,
 )
-
-# --- one schema per stage: what its params file holds -----------------------------------------------------------------
+from preflab.settings.ranges import Key, Samples, Seed
 
 
 @dataclass(slots=True)
@@ -52,14 +55,14 @@ class PrepareStage:
     """
 
     corpus: CorpusSettings
-    query: QuerySettings
+    query: Annotated[QuerySettings, Key("task")]
     classifier_corpus: CorpusSettings | None = None
-    transformer: TransformerSettings | None = None
+    transformer: Annotated[TransformerSettings | None, Key("labeller.training")] = None
 
 
 @dataclass(slots=True)
 class HumanLabelsStage:
-    human_labels: HumanLabelsSettings
+    human_labels: Annotated[HumanLabelsSettings, Key("labeller.human_labels")]
 
 
 @dataclass(slots=True)
@@ -72,12 +75,28 @@ class ComparisonsStage:
 
 @dataclass(slots=True)
 class RewardStage:
+    """`direct`: no network is trained, the labeller's score is the reward."""
+
     task: TaskSettings
-    initial: InitialSettings
-    direct: bool
+    initial: Annotated[InitialSettings, Key("collection.initial")]
+    direct: Annotated[bool, Key("labels.direct")]
     reward: RewardSettings
     runtime: RuntimeSettings
-    seed: int
+    seed: Seed
+
+    def unread(self) -> set[str]:
+        """Keys of settings that this stage does not read; others may stand in their place."""
+        names = ("lr", "batch_size", "epochs", "adam", "adam_eps", "normalize_before", "normalize_after", "shared")
+        return {f"reward.{name}" for name in names} if self.direct else set()
+
+    def problems(self, _key: str) -> list[str]:
+        num, batch_size = self.initial.num, self.reward.batch_size
+        if self.direct or batch_size < 1 or num % batch_size == 0:
+            return []
+        return [
+            f"labels.num_train={num}: not a multiple of reward.batch_size={batch_size} "
+            "(online these are the labels of collection.initial.num)"
+        ]
 
 
 @dataclass(slots=True)
@@ -86,10 +105,10 @@ class PpoStage:
 
     task: TaskSettings
     policy: PolicySettings
-    online: OnlineSettings | None
+    online: Annotated[OnlineSettings | None, Key("collection")]
     shared: SharedSettings | None
     runtime: RuntimeSettings
-    seed: int
+    seed: Seed
 
 
 @dataclass(slots=True)
@@ -97,7 +116,7 @@ class SftStage:
     task: TaskSettings
     sft: SftSettings
     runtime: RuntimeSettings
-    seed: int
+    seed: Seed
 
 
 @dataclass(slots=True)
@@ -107,18 +126,24 @@ class EvaluateStage:
     task: TaskSettings
     evaluation: EvaluationSettings
     runtime: RuntimeSettings
-    method: str
-    n: int
-    frontier: FrontierSettings | None = None
+    method: Annotated[str, Key("method.name")]
+    n: Annotated[Samples, Key("method.n")]
+    frontier: Annotated[FrontierSettings | None, Key("evaluation.frontier")] = None
+
+    def problems(self, _key: str) -> list[str]:
+        if self.frontier is None or self.frontier.contexts <= self.evaluation.contexts:
+            return []
+        return [
+            f"evaluation.frontier.contexts={self.frontier.contexts}: more than "
+            f"evaluation.contexts={self.evaluation.contexts}"
+        ]
 
 
 STAGES: dict[str, type] = {
     "fetch": FetchStage,
-    "labelled": FetchStage,
     "model": ModelStage,
     "pretrain": PretrainStage,
     "prepare": PrepareStage,
-    "prepare_labelled": PrepareStage,
     "comparisons": ComparisonsStage,
     "human_labels": HumanLabelsStage,
     "human_comparisons": ComparisonsStage,
