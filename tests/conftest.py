@@ -1,15 +1,70 @@
-"""Fixtures that several test modules use."""
+"""Fixtures that several test modules use, and how the tests share two cores.
 
-from collections.abc import Iterator
+Expensive folders that no test changes are built once, whichever process of pytest-xdist needs them first.
+"""
+
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from helpers.hub_server import Hub
 
+# Before torch is imported, here and in the commands that tests start: the tests of two processes share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 pytest.register_assert_rewrite("helpers")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no process is left alone with one; a file's tests stay together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+Build = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def build_once(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """`build_once(name, build)`: a folder that the first process to ask has built by `build(folder)`."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def built(name: str, build: Callable[[Path], object]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with FileLock(shared / f"{name}.lock"):
+            if not done.exists():
+                build(folder)
+                done.touch()
+        return folder
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def new_workspace(build_once: Build) -> Path:
+    """A repository of stub stages where nothing has run yet (helpers/workspace.py); to be copied, not changed."""
+    from helpers import workspace
+
+    return build_once("new-workspace", workspace.make)
+
+
+@pytest.fixture(scope="session")
+def built_workspace(build_once: Build, new_workspace: Path) -> Path:
+    """The same after `dvc repro`."""
+    from helpers import workspace
+
+    return build_once(
+        "built-workspace", lambda root: workspace.run(workspace.copy(new_workspace, root), "dvc", "repro")
+    )
 
 
 @pytest.fixture(scope="session")

@@ -40,11 +40,9 @@ def test_a_stage_is_written_as_dvc_writes_it(tmp_path: Path, lock: str | None, n
 
 
 @pytest.mark.slow
-def test_a_fork_runs_a_stage_as_dvc_does(tmp_path: Path) -> None:
-    built = workspace.make(tmp_path / "built")
-    run(built, "dvc", "repro")
+def test_a_fork_runs_a_stage_as_dvc_does(built_workspace: Path, tmp_path: Path) -> None:
     for stage in ("reward@sentiment-5k-1", "ppo@sentiment-5k-offline-1", "fetch@movie_reviews"):
-        roots = [workspace.copy(built, tmp_path / f"{way}-{stage}") for way in ("fork", "dvc")]
+        roots = [workspace.copy(built_workspace, tmp_path / f"{way}-{stage}") for way in ("fork", "dvc")]
         for root in roots:
             params = root / "params" / stage.replace("@", "/")
             file = params.with_name(f"{params.name}.yaml")
@@ -54,7 +52,7 @@ def test_a_fork_runs_a_stage_as_dvc_does(tmp_path: Path) -> None:
         assert code == 0
         assert log == done.stdout + done.stderr
         assert (roots[0] / "dvc.lock").read_text() == (roots[1] / "dvc.lock").read_text()
-    code, log = forked(built, "ppo@nothing")
+    code, log = forked(workspace.copy(built_workspace, tmp_path / "w"), "ppo@nothing")
     assert code == 255
     assert "ERROR: Stage 'ppo@nothing' not found" in log
 
@@ -69,8 +67,8 @@ def forked(root: Path, stage: str) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-def test_a_killed_stage_has_an_exit_code(tmp_path: Path) -> None:
-    root = workspace.make(tmp_path / "w")
+def test_a_killed_stage_has_an_exit_code(new_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(new_workspace, tmp_path / "w")
     run(root, "dvc", "repro", "params")
     forks = Forks(root, workspace.environment(STUB_SLOW="fetch", STUB_SECONDS="60"))
     with (root / "fork.log").open("wb") as log, (root / "lock").open("w") as lock:

@@ -17,13 +17,6 @@ from preflab.plan.reasons import NEVER, Verdict, _busy, plan
 REWARD, SETTINGS = "reward@sentiment-5k-1", "params/reward/sentiment-5k-1.yaml"
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = workspace.make(tmp_path_factory.mktemp("built") / "w")
-    run(root, "dvc", "repro")
-    return root
-
-
 def edit(path: Path, old: str, new: str) -> None:
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
@@ -63,15 +56,18 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_plan_agrees_with_dvc(built: Path, tmp_path: Path, change: str) -> None:
-    root = workspace.copy(built, tmp_path / "w")
+def test_the_plan_agrees_with_dvc(built_workspace: Path, tmp_path: Path, change: str) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
     graph = build(root, "quick").graph()
     assert plan(root, graph) == {}  # and remembers what it saw
     CHANGES[change](root)
     verdicts = plan(root, graph)
     own = {stage for stage, (reasons, _) in verdicts.items() if any("after " not in reason for reason in reasons)}
     status = json.loads(run(root, "dvc", "status", "--json").stdout)
-    assert own == status.keys() - {"report"}
+    assert own <= status.keys()
+    restored = {stage for stage, verdict in verdicts.items() if verdict.cached}
+    for stage in status.keys() - own - {"report"}:  # what it reads is restored, and then nothing differs
+        assert graph[stage] & restored, stage
     assert bool(own) == (change not in ("nothing", "byte code", "touched"))
     for stage in own:  # the words are of what DVC names
         text = "; ".join(verdicts[stage].reasons)
@@ -82,8 +78,8 @@ def test_the_plan_agrees_with_dvc(built: Path, tmp_path: Path, change: str) -> N
 
 
 @pytest.mark.slow
-def test_what_the_run_cache_has_is_restored(built: Path, tmp_path: Path) -> None:
-    root = workspace.copy(built, tmp_path / "w")
+def test_what_the_run_cache_has_is_restored(built_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
     graph = build(root, "quick").graph()
     shutil.rmtree(root / "models/policy/sentiment-5k-offline-1")
     verdicts = plan(root, graph)
@@ -101,28 +97,26 @@ def test_what_the_run_cache_has_is_restored(built: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_what_has_changed_is_named_as_far_as_it_is_known(built: Path, tmp_path: Path) -> None:
-    root = workspace.copy(built, tmp_path / "w")
+def test_what_has_changed_is_named_as_far_as_it_is_known(built_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
     graph = build(root, "quick").graph()
-    (root / "src/preflab/labellers/new.py").write_text("")
+    (root / "src/preflab/labellers/new.py").write_text("")  # no stage names it
     edit_code(root)
     edit(root / SETTINGS, "1.77e-05", "2.0e-05")
-    new = "code new: src/preflab/labellers/new.py"
-    ppo = ["code changed: src/preflab/training/ppo.py", new]
-    reward = [*ppo, "reward.lr: 1.77e-05 → 2e-05"]  # which reads ppo.py through shared.py
+    ppo = "code changed: src/preflab/training/ppo.py"
+    reward = "reward.lr: 1.77e-05 → 2e-05"
     verdicts = plan(root, graph)  # from DVC's cache
-    assert sorted(verdicts["ppo@sentiment-5k-offline-1"].reasons) == sorted([*ppo, f"after {REWARD}"])
-    assert verdicts[REWARD].reasons == [*reward, "after comparisons@sentiment-tiny"]
+    assert verdicts["ppo@sentiment-5k-offline-1"].reasons == [ppo, f"after {REWARD}"]
+    assert verdicts[REWARD].reasons == [reward]
     shutil.rmtree(root / ".dvc/cache/files")
-    assert plan(root, graph)[REWARD].reasons[0] == f"settings changed: {SETTINGS}"
+    assert f"settings changed: {SETTINGS}" in plan(root, graph)[REWARD].reasons
 
-    root = workspace.copy(built, tmp_path / "v")
+    root = workspace.copy(built_workspace, tmp_path / "v")
     assert plan(root, graph) == {}  # and remembers what it saw
     shutil.rmtree(root / ".dvc/cache/files")
-    (root / "src/preflab/labellers/new.py").write_text("")
     edit_code(root)
     edit(root / SETTINGS, "1.77e-05", "2.0e-05")
-    assert plan(root, graph)[REWARD].reasons[:3] == reward
+    assert reward in plan(root, graph)[REWARD].reasons
 
 
 def test_a_stage_that_another_process_writes_is_in_use(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The scheduler and the sweep in real git + DVC repositories, with stub stages whose executions are counted."""
 
+import json
 import os
 import re
 import signal
@@ -23,20 +24,6 @@ GRID_STAGES = {
     *("zero_shot sentiment-zero-shot", "reward sentiment-5k-1", "reward sentiment-60k-1"),
     *(f"{kind} sentiment-{labels}-offline-1" for kind in ("ppo", "evaluate") for labels in ("5k", "60k")),
 }
-
-
-@pytest.fixture(scope="module")
-def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace where nothing has run yet."""
-    return workspace.make(tmp_path_factory.mktemp("new") / "w")
-
-
-@pytest.fixture(scope="module")
-def built(new: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same after `dvc repro`."""
-    root = workspace.copy(new, tmp_path_factory.mktemp("built") / "w")
-    run(root, "dvc", "repro")
-    return root
 
 
 # --- the scheduler alone ----------------------------------------------------------------------------------------------
@@ -155,27 +142,29 @@ def test_changed_settings_are_named() -> None:
 
 
 @pytest.mark.slow
-def test_dvc_repro_builds_the_grid_once_and_then_nothing(built: Path) -> None:
-    assert executions(built) == dict.fromkeys(GRID_STAGES, 1)
-    again = run(built, "dvc", "repro")
+def test_dvc_repro_builds_the_grid_once_and_then_nothing(built_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
+    assert executions(root) == dict.fromkeys(GRID_STAGES, 1)
+    again = run(root, "dvc", "repro")
     assert "Data and pipelines are up to date." in again.stdout
-    assert executions(built) == dict.fromkeys(GRID_STAGES, 1)
-    assert run(built, "git", "status", "--porcelain", "src", "conf", "dvc.yaml", "instances.yaml").stdout == ""
+    assert executions(root) == dict.fromkeys(GRID_STAGES, 1)
+    assert run(root, "git", "status", "--porcelain", "src", "conf", "dvc.yaml", "instances.yaml").stdout == ""
 
 
 @pytest.mark.slow
-def test_metrics_and_plots_are_shown(built: Path) -> None:
-    metrics = run(built, "dvc", "metrics", "show", "--json").stdout
+def test_metrics_and_plots_are_shown(built_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
+    metrics = run(root, "dvc", "metrics", "show", "--json").stdout
     assert "reports/metrics/sentiment-60k-offline-1.json" in metrics
-    plots = run(built, "dvc", "plots", "show", "--json", "--out", "plots")
+    plots = run(root, "dvc", "plots", "show", "--json", "--out", "plots")
     assert "failed to load" not in plots.stderr
     assert "reports/curves/sentiment-60k-offline-1.csv" in plots.stdout
-    assert "sentiment-60k-offline-1" in run(built, "dvc", "exp", "show", "--csv").stdout
+    assert "sentiment-60k-offline-1" in run(root, "dvc", "exp", "show", "--csv").stdout
 
 
 @pytest.mark.slow
-def test_a_sweep_on_a_fresh_workspace_runs_every_stage_once(new: Path, tmp_path: Path) -> None:
-    root = workspace.copy(new, tmp_path / "w")
+def test_a_sweep_on_a_fresh_workspace_runs_every_stage_once(new_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(new_workspace, tmp_path / "w")
     done = python(root, "pipelines.sweep", "-m", "labels=5k,60k")
     assert executions(root) == dict.fromkeys(GRID_STAGES - {"report report"}, 1)
     assert "sentiment-60k-offline-1" in done.stdout
@@ -185,8 +174,8 @@ def test_a_sweep_on_a_fresh_workspace_runs_every_stage_once(new: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_sweep_outside_the_grid_runs_beside_it(built: Path, tmp_path: Path) -> None:
-    root = workspace.copy(built, tmp_path / "w")
+def test_a_sweep_outside_the_grid_runs_beside_it(built_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
     store = f"sqlite:///{root}/mlflow.db"
     lock = (root / "dvc.lock").read_text()
     line = ["pipelines.sweep", "-m", "policy.adaptive_kl.target=4,10"]
@@ -218,8 +207,11 @@ def test_a_sweep_outside_the_grid_runs_beside_it(built: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_the_plan_says_why(built: Path, tmp_path: Path) -> None:
-    root = workspace.copy(built, tmp_path / "w")
+def test_the_plan_says_why(built_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
+    for day, record in enumerate(sorted((root / "reports" / "runs").glob("*.json")), start=1):  # no pauses to estimate
+        times = {"started": f"2026-01-{day:02}T00:00:00+00:00", "wall_s": 4.2}
+        record.write_text(json.dumps(json.loads(record.read_text()) | times))
     file = root / "conf" / "reward" / "paper.yaml"
     file.write_text(file.read_text().replace("1.77e-05}", "2.5e-05}"))
     refused = python(root, "pipelines.sweep", "-m", "labels=5k", "+plan=true", check=False)
@@ -229,19 +221,20 @@ def test_the_plan_says_why(built: Path, tmp_path: Path) -> None:
     assert "error: instances.yaml: differs from what conf/ gives" in repro.stderr
 
     python(root, "pipelines.grid")
-    (root / "src" / "preflab" / "evaluate" / "responses.py").write_text("# another stub\n")
+    code = root / "src" / "preflab" / "evaluate" / "responses.py"
+    code.write_text(code.read_text().replace('STUB = "stub"', 'STUB = "another"'))
     planned = python(root, "pipelines.sweep", "-m", "labels=5k", "+plan=true").stdout
-    assert "run      reward@sentiment-5k-1: reward.lr: 1.77e-05 → 2.5e-05 (about 0.1 s)\n" in planned
-    assert "run      ppo@sentiment-5k-offline-1: after reward@sentiment-5k-1 (about 0.1 s)\n" in planned
-    assert "zero_shot@sentiment-zero-shot: code changed: src/preflab/evaluate/responses.py (about 0.1 s)\n" in planned
-    assert "\ntime: about " in planned
+    assert "run      reward@sentiment-5k-1: reward.lr: 1.77e-05 → 2.5e-05 (about 4.2 s)\n" in planned
+    assert "run      ppo@sentiment-5k-offline-1: after reward@sentiment-5k-1 (about 4.2 s)\n" in planned
+    assert "zero_shot@sentiment-zero-shot: code changed: src/preflab/evaluate/responses.py (about 4.2 s)\n" in planned
+    assert "\ntime: about 17 s" in planned  # zero_shot, reward, ppo, evaluate
     assert "cached   comparisons@sentiment-tiny" in planned
     assert executions(root) == dict.fromkeys(GRID_STAGES, 1)
 
 
 @pytest.mark.slow
-def test_an_old_setting_is_restored_from_the_cache(built: Path, tmp_path: Path) -> None:
-    root = workspace.copy(built, tmp_path / "w")
+def test_an_old_setting_is_restored_from_the_cache(built_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
     spec = root / "conf" / "grid" / "quick.yaml"
     old = spec.read_text()
     spec.write_text(
@@ -257,8 +250,8 @@ def test_an_old_setting_is_restored_from_the_cache(built: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_failing_stage_does_not_stop_the_others(built: Path, tmp_path: Path) -> None:
-    root = workspace.copy(built, tmp_path / "w")
+def test_a_failing_stage_does_not_stop_the_others(built_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
     line = ["pipelines.sweep", "-m", "policy.adaptive_kl.target=4,12"]
     bad, good = "sentiment-5k-offline-target4-1", "sentiment-5k-offline-target12-1"
     failed = python(root, *line, check=False, STUB_FAIL=f"ppo {bad}")
@@ -282,8 +275,8 @@ def until(root: Path, stage: str, process: "subprocess.Popen[str]", seconds: flo
 
 
 @pytest.mark.slow
-def test_a_killed_sweep_is_continued_and_its_orphan_waited_for(built: Path, tmp_path: Path) -> None:
-    root = workspace.copy(built, tmp_path / "w")
+def test_a_killed_sweep_is_continued_and_its_orphan_waited_for(built_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
     line = ["pipelines.sweep", "-m", "policy.adaptive_kl.target=4,12"]
     first = start(root, *line, STUB_SLOW="ppo", STUB_SECONDS="8")
     until(root, "ppo sentiment-5k-offline-target4-1", first)
@@ -296,8 +289,8 @@ def test_a_killed_sweep_is_continued_and_its_orphan_waited_for(built: Path, tmp_
 
 
 @pytest.mark.slow
-def test_two_sweeps_at_once_share_their_stages(built: Path, tmp_path: Path) -> None:
-    root = workspace.copy(built, tmp_path / "w")
+def test_two_sweeps_at_once_share_their_stages(built_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
     environment = {"STUB_SLOW": "ppo", "STUB_SECONDS": "3"}
     first = start(root, "pipelines.sweep", "-m", "policy.adaptive_kl.target=4,12", **environment)
     until(root, "ppo sentiment-5k-offline-target4-1", first)
@@ -310,8 +303,8 @@ def test_two_sweeps_at_once_share_their_stages(built: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_stages_that_were_started(built: Path, tmp_path: Path) -> None:
-    root = workspace.copy(built, tmp_path / "w")
+def test_ctrl_c_ends_the_stages_that_were_started(built_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
     line = ["pipelines.sweep", "-m", "policy.adaptive_kl.target=4"]
     sweep = start(root, *line, STUB_SLOW="ppo", STUB_SECONDS="100")
     until(root, "ppo sentiment-5k-offline-target4-1", sweep)
@@ -323,8 +316,8 @@ def test_ctrl_c_ends_the_stages_that_were_started(built: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_another_launcher_builds_the_same(built: Path, tmp_path: Path) -> None:
-    root = workspace.copy(built, tmp_path / "w")
+def test_another_launcher_builds_the_same(built_workspace: Path, tmp_path: Path) -> None:
+    root = workspace.copy(built_workspace, tmp_path / "w")
     done = python(root, "pipelines.sweep", "-m", "hydra/launcher=basic", "policy.adaptive_kl.target=4,12")
     own = [f"{kind} sentiment-5k-offline-target{n}-1" for kind in ("ppo", "evaluate") for n in (4, 12)]
     assert {stage: executions(root)[stage] for stage in own} == dict.fromkeys(own, 1)
@@ -342,8 +335,8 @@ def test_another_launcher_builds_the_same(built: Path, tmp_path: Path) -> None:
         (["labels=5k", "+plan=yes"], "error: +plan=yes: expected true or false"),
     ],
 )
-def test_a_bad_line_is_one_sentence(new: Path, line: list[str], sentence: str) -> None:
-    done = python(new, "pipelines.sweep", "-m", *line, check=False)
+def test_a_bad_line_is_one_sentence(new_workspace: Path, line: list[str], sentence: str) -> None:
+    done = python(new_workspace, "pipelines.sweep", "-m", *line, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(sentence)
     assert "Traceback" not in done.stderr

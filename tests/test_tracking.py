@@ -164,7 +164,7 @@ def test_a_later_execution_keeps_its_own_run_id(root: Path, monkeypatch: pytest.
 
 def test_a_killed_stage_is_delivered_as_killed_but_not_while_it_lives(root: Path) -> None:
     script = (
-        "import time; from pathlib import Path; from preflab import tracking\n"
+        "import time; from pathlib import Path; from preflab.records import tracking\n"
         "with tracking.stage('ppo', None, Path('params/ppo/a-1.yaml')) as record:\n"
         "    record.event('metrics', values={'kl': 2.0}, step=1, time=1)\n"
         "    print('ready', flush=True); time.sleep(60)\n"
