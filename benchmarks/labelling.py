@@ -59,7 +59,7 @@ def rouge() -> Run:
     from preflab.text import rouge
 
     responses, references = texts(PAIRS, 48, 1), texts(PAIRS, 48, 2)
-    return _timed(lambda: rouge.score(responses, references, rouge.Protocol("", None)))
+    return _timed(lambda: rouge.score(responses, references))
 
 
 def bootstrap() -> Run:

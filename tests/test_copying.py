@@ -37,6 +37,10 @@ def test_what_is_consecutive_across_two_sentences_of_the_source_is_copied_and_re
     assert counts(copying.novel(["at on the"], [SOURCE]))["sentences"] == (1, 1)  # "sat on the" ends like it
 
 
+def test_a_genitive_is_its_word_and_a_number_one_word():
+    assert counts(copying.novel(["dog 1,000 bowls"], ["The dog's 1,000 bowls."]))["1-grams"] == (0, 3)
+
+
 def test_ngrams_do_not_cross_sentences_of_the_summary():
     assert counts(copying.novel(["Full. The cat."], [SOURCE]))["2-grams"] == (0, 1)
 

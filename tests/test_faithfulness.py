@@ -47,6 +47,10 @@ def test_names_and_possessives():
     assert row("It was Oslo’s harbour", "Oslo's harbour closed") == (2, 2, 1, 1)
 
 
+def test_a_contraction_at_the_start_is_no_name():
+    assert row("It's the harbour", "The harbour closed") == (0, 0, 1, 1)  # harbour alone makes no pair
+
+
 def test_what_it_does_not_see():
     assert row("Carl opposed the sale of the harbour")[2:] == (1, 1)  # the mayor did: one wrong pair of three
     assert row("The mayor never opposed the sale of the harbour")[2:] == (1, 1)  # a lost "not"

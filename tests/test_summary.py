@@ -33,7 +33,8 @@ def test_words_of_english():
     assert [word for word in words.words(text) if words.is_content(word)] == content
     assert words.is_content("fire")
     assert not words.is_content("the")
-    assert words.sentences("One. Two!\nThree four? “Five.” Six\n\n") == ["One.", "Two!", "Three four?", "“Five.", "Six"]
+    assert words.numbers("1,024.5 of 20th") == ["1024.5", "20"]
+    assert [word for word in ("1,024.5", "7", "20th", "boats") if words.is_number(word)] == ["1,024.5", "7"]
     assert words.stem("looked") == words.stem("looks") == "look"
 
 

@@ -22,16 +22,14 @@ def distinct(texts: Sequence[str], n: int) -> float:
 def of_summaries(texts: list[str], sources: list[str], references: list[str]) -> dict[str, np.ndarray]:
     """What Tables 4, 7, 8 and Figure 5 ask of each summary, `[summaries]` in 0 … 1.
 
-    ROUGE: F-measures, stemmed, R-L over sentences (rouge.Protocol); `copied_sentences`: the share of its sentences that
+    ROUGE: F-measures, stemmed, R-L over sentences (rouge.protocol); `copied_sentences`: the share of its sentences that
     stand in the source, NaN if it has none; `supported`: whether the source supports all of them (faithfulness.py);
     `copies_start`: whether it begins with the source's first three words.
     """
-    found = rouge.score(texts, references, rouge.Protocol("", None)).f
+    scores = rouge.score(texts, references)
     novel = copying.novel(texts, sources)[copying.SENTENCES]
     return {
-        "rouge1": found["rouge1"],
-        "rouge2": found["rouge2"],
-        "rougeLsum": found["rougeLsum"],
+        **scores,
         "copied_sentences": np.where(novel.whole > 0, 1 - novel.part / np.maximum(novel.whole, 1), np.nan),
         "supported": faithfulness.support(texts, sources).accurate.astype(float),
         "copies_start": copying.same_start(texts, sources).astype(float),

@@ -2,7 +2,7 @@
 
     score = ROUGE-1 (F-measure) with the reference + share of the summary's items that the source has
 
-Items are numbers, names and pairs of words (evaluate/faithfulness.py, with its limits).
+Items are numbers, names and pairs of words (text/faithfulness.py, with its limits).
 """
 
 from dataclasses import dataclass

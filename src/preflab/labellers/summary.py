@@ -29,7 +29,7 @@ import numpy as np
 
 from preflab.corpora.queries import load_texts
 from preflab.errors import PreflabError
-from preflab.text.words import cased, is_content, sentences, stem, words
+from preflab.text.words import cased_words, is_content, sentences, stem, words
 
 FAITHFULNESS = 2 / 3  # ours: its weight in the score, the rest is coverage
 COPYING = 0.5  # ours: what a text loses that is copied as a whole, enough to rank copying below the references
@@ -61,7 +61,7 @@ def read(text: str) -> Reading:
     places: dict[str, dict[int, tuple[int, int]]] = {}
     for number, sentence in enumerate(sentences(text)):
         content = []
-        for word in cased(sentence):
+        for word in cased_words(sentence):
             lower = word.lower()
             if is_content(lower):
                 content.append(stem(lower))

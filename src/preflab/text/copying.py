@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from preflab.text.sentences import sentences, words
+from preflab.text.words import sentences, words
 
 Integers = NDArray[np.int64]
 _Chain = tuple[int, int, "_Chain | None"]  # place in the source, place in the summary, the chain before it
@@ -48,9 +48,9 @@ def novel(summaries: Sequence[str], sources: Sequence[str]) -> dict[str, Counts]
     for summary, source in zip(summaries, sources, strict=True):
         text = words(source)
         joined = f" {' '.join(text)} "
-        seen = {n: set(_grams(text, n)) for n in SIZES}
+        of_source = {n: set(_grams(text, n)) for n in SIZES}
         split = _word_sentences(summary)
-        row = [_count(gram not in seen[n] for sentence in split for gram in _grams(sentence, n)) for n in SIZES]
+        row = [_count(gram not in of_source[n] for sentence in split for gram in _grams(sentence, n)) for n in SIZES]
         rows.append([*row, _count(f" {' '.join(sentence)} " not in joined for sentence in split)])
     return _by_unit(rows)
 
@@ -82,24 +82,24 @@ def copied(summary: str, source: str) -> Copied:
             k = bisect_left(ends, place)
             chain = (place, position, chains[k - 1] if k else None)
             ends[k : k + 1], chains[k : k + 1] = [place], [chain]
-    found = []
+    places_of_both = []
     link = chains[-1] if chains else None
     while link:
-        found.append(link[:2])
+        places_of_both.append(link[:2])
         link = link[2]
-    pairs = np.array(found[::-1], np.int64).reshape(-1, 2)
+    pairs = np.array(places_of_both[::-1], np.int64).reshape(-1, 2)
     return Copied(pairs[:, 0], pairs[:, 1], len(text), len(target))
 
 
-def positions(found: Sequence[Copied], bins: int, width: int | None = None) -> Integers:
+def positions(copies: Sequence[Copied], bins: int, width: int | None = None) -> Integers:
     """`[summaries, bins]` how many bigrams each summary copies from each part of its source.
 
     Parts are `bins` equal shares of the source or, with `width`, that many bigrams each from its start; what lies
     beyond the last is then left out.
     """
-    table = np.zeros((len(found), bins), np.int64)
-    for k, one in enumerate(found):
-        part = one.source // width if width else one.source * bins // max(one.source_length, 1)
+    table = np.zeros((len(copies), bins), np.int64)
+    for k, copy in enumerate(copies):
+        part = copy.source // width if width else copy.source * bins // max(copy.source_length, 1)
         table[k] = np.bincount(part[part < bins], minlength=bins)
     return table
 
@@ -129,13 +129,13 @@ def _grams(text: Sequence[str], n: int) -> list[tuple[str, ...]]:
 
 def _word_sentences(text: str) -> list[list[str]]:
     """The words of each sentence that has any."""
-    return [found for sentence in sentences(text) if (found := words(sentence))]
+    return [split for sentence in sentences(text) if (split := words(sentence))]
 
 
 def _count(flags: Iterable[bool]) -> tuple[int, int]:
     """How many are true, of how many."""
-    found = list(flags)
-    return sum(found), len(found)
+    listed = list(flags)
+    return sum(listed), len(listed)
 
 
 def _by_unit(rows: Sequence[Sequence[tuple[int, int]]]) -> dict[str, Counts]:

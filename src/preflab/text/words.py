@@ -1,11 +1,14 @@
-"""English text as words, for the labellers that count them.  All of it is ours where no source is named."""
+"""English text as sentences, words and numbers: one rule of each, for labellers and measures alike.
+
+ROUGE alone has a rule of its own for words, that of the package rouge-score (rouge.py).
+"""
 
 import re
 from functools import cache, lru_cache
 from typing import Any
 
-_WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:['’][^\W_]+)*")  # 1,000 is one word, and so is don't
-_SENTENCE = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|\n+")
+WORD = re.compile(r"\d+(?:[.,]\d+)+|[^\W_]+(?:['’][^\W_]+)*")  # ours; 1,000 is one word, and so is don't
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 # Words with a meaning of their own in scikit-learn's list (its flaws: Nothman, Qin & Yurchak 2018).
 _NO_STOP_WORDS = (
     "amount bill bottom cry describe detail empty fill fire full interest mill mine move serious show side sincere "
@@ -14,18 +17,35 @@ _NO_STOP_WORDS = (
 
 
 def sentences(text: str) -> list[str]:
-    """Pieces that end with `.`, `!` or `?` before white space, or with a line; abbreviations end one too."""
-    return [piece for piece in _SENTENCE.split(text) if piece and not piece.isspace()]
+    """The sentences in their order, without the white space around them; a line break ends a sentence too.
+
+    By Wikimedia's sentencex: rules, nothing to download, and 100 times the speed of pySBD or syntok on news.  Reddit
+    posts and CNN/DM highlights have lines without a full stop; a text wrapped at a fixed width must be joined first.
+    """
+    from sentencex import segment
+
+    stripped = (sentence.strip() for line in text.splitlines() for sentence in segment("en", line))
+    return [sentence for sentence in stripped if sentence]
 
 
-def cased(text: str) -> list[str]:
-    """The words of a text, a genitive's `'s` cut off, typographic apostrophes made plain."""
-    return [word.replace("’", "'").removesuffix("'s") for word in _WORD.findall(text)]
+def cased_words(text: str) -> list[str]:
+    """The words as they are written, without punctuation and a genitive's `'s`; typographic apostrophes made plain."""
+    return [word.replace("’", "'").removesuffix("'s") for word in WORD.findall(text)]
 
 
 def words(text: str) -> list[str]:
-    """`cased`, in lower case."""
-    return cased(text.lower())
+    """`cased_words`, in lower case."""
+    return cased_words(text.lower())
+
+
+def numbers(text: str) -> list[str]:
+    """The numbers in digits, also inside words, without the commas between thousands: "1,024.5" is 1024.5."""
+    return [number.replace(",", "") for number in NUMBER.findall(text)]
+
+
+def is_number(word: str) -> bool:
+    """Whether a word is a number in digits: `1,024.5`, not `20th`."""
+    return NUMBER.fullmatch(word) is not None
 
 
 def is_content(word: str) -> bool:
