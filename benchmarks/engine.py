@@ -31,8 +31,8 @@ def ppo_iteration(size: Size, device: "torch.device") -> Run:
     reference, queries = _lm(size, device), tokens(size, size.batch, size.query).to(device)
     policy = causal_lm.Policy(copy.deepcopy(reference).requires_grad_(True))
     scorer = scoring.NetworkScore(reward_model.initial(reference, 0), size.vocab)
-    causal_lm.freeze(reference)
-    causal_lm.freeze(scorer.model.trunk)
+    causal_lm.freeze_to_bf16(reference)
+    causal_lm.freeze_to_bf16(scorer.model.trunk)
     settings = PolicySettings(
         episodes=size.batch, batch_size=size.batch, nminibatches=1, microbatch_size=None, epochs=PPO_EPOCHS,
         lr=1e-5, adam="tf", adam_eps=1e-5, gamma=1.0, lam=0.95, cliprange=0.2, cliprange_value=0.2, vf_coef=0.1,

@@ -66,7 +66,7 @@ def test_asset_with_another_pin_is_refused(tmp_path: Path, folder: Path, monkeyp
 
 
 def test_shipped_model_is_whole_and_small(tmp_path: Path) -> None:
-    settings = OmegaConf.load(PROJECT / "conf" / "model" / "tiny.yaml")
+    settings = OmegaConf.to_container(OmegaConf.load(PROJECT / "conf" / "model" / "tiny.yaml"))
     sources.build(parse("model", {"model": settings}, "tiny.yaml").model, tmp_path)
     assert (sources.ASSETS / "tiny" / "README.md").is_file()  # the model card
     assert (tmp_path / "model.safetensors").stat().st_size <= 12e6

@@ -5,6 +5,7 @@ a model they are padded on the left, so that every response starts at the same c
 position ids, and replaced by id 0 before the embedding (HF blog, general detail 3).
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from preflab.errors import PreflabError
 from preflab.machine import runtime
+from preflab.models import architectures
 from preflab.models import logprobs as logprobs_models
 
 if TYPE_CHECKING:
@@ -53,7 +55,11 @@ def right_pad(tokens: Tensor, pad_id: int) -> Tensor:
 
 
 def load_causal_lm(folder: Path, device: torch.device) -> Any:
-    """The base model in `folder`, fp32, in eval mode: dropout is off for policy and reward model (paper §2.1)."""
+    """The base model in `folder`, fp32, in eval mode: dropout is off for policy and reward model (paper §2.1).
+
+    Raises PreflabError if a weight is missing, of another shape, or not part of the model: transformers would leave the
+    first two random.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -62,46 +68,64 @@ def load_causal_lm(folder: Path, device: torch.device) -> Any:
     attention = (
         "sdpa" if device.type == "cuda" else "eager"
     )  # on a CPU, short sequences train a fifth faster without sdpa
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, config=config, dtype=torch.float32, attn_implementation=attention, local_files_only=True
-    )
+    model, loading = AutoModelForCausalLM.from_pretrained(
+        folder, config=config, dtype=torch.float32, attn_implementation=attention, local_files_only=True,
+        ignore_mismatched_sizes=True, output_loading_info=True,
+    )  # fmt: skip
+    _check_loading(folder, model, loading)
     return model.to(device).eval()
 
 
-def freeze(network: nn.Module) -> None:
-    """For a network that is only asked from now on: its matrices in the precision of the products, half the memory.
+def _check_loading(folder: Path, model: nn.Module, loading: dict[str, Any]) -> None:
+    """`loading`: transformers' lists of weights without a value and of values without a place.
 
-    Embeddings, biases and the vocabulary matrix stay fp32, as they are used so (runtime.products).
+    Masks that old checkpoints store as buffers have no place and need none.
+    """
+    buffers = {name for name, _ in model.named_buffers()}
+    constants = {name for name in loading["unexpected_keys"] if name in buffers or name.endswith(".masked_bias")}
+    problems = {
+        "missing": loading["missing_keys"],
+        "not part of the model": set(loading["unexpected_keys"]) - constants,
+        "of another shape": {name for name, *_ in loading["mismatched_keys"]},
+    }
+    texts = [f"{_first(names)} {problem}" for problem, names in problems.items() if names]
+    if texts:
+        raise PreflabError(
+            f"{folder}: weights do not fit {type(model).__name__}: {'; '.join(texts)}; expected the names and shapes "
+            "that its save_pretrained writes"
+        )
+
+
+def _first(names: Any) -> str:
+    """The first three of the `names`, and how many more there are."""
+    listed = sorted(names)
+    return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
+
+
+def freeze_to_bf16(network: nn.Module) -> None:
+    """Take the network (a causal LM or a trunk) out of training; with bf16 products its matrices become bf16, in place.
+
+    That halves its memory.  Embeddings, biases and the vocabulary matrix stay fp32, as they are used so
+    (runtime.products).
     """
     from transformers.pytorch_utils import Conv1D
 
     network.requires_grad_(False)
     if runtime.precision() == "fp32":
         return
-    head = getattr(network, "get_output_embeddings", lambda: None)()
-    for module in network.modules():
-        if isinstance(module, nn.Linear | Conv1D) and module is not head:
+    for module in getattr(network, "base_model", network).modules():
+        if isinstance(module, nn.Linear | Conv1D):
             module.weight.data = module.weight.data.bfloat16()
 
 
 def load_tokenizer(folder: Path) -> "Tokenizer":
-    """`tokenizer.json` of a base model, without importing transformers."""
+    """`tokenizer.json` of a base model, without importing transformers.  Raises PreflabError if there is none."""
     from tokenizers import Tokenizer
 
     file = folder / "tokenizer.json"
     if not file.exists():
         raise PreflabError(f"{file}: not found; a base model needs a fast tokenizer (tokenizer.json)")
     return Tokenizer.from_file(str(file))
-
-
-def token_id(tokenizer: "Tokenizer", text: str) -> int:
-    """The id of a text that is one token (`.` is 13 in GPT-2)."""
-    ids = tokenizer.encode(text, add_special_tokens=False).ids
-    if len(ids) != 1:
-        raise PreflabError(
-            f"task: {text!r} is {len(ids)} tokens for this model ({ids}), expected one; choose another text"
-        )
-    return int(ids[0])
 
 
 def decode(tokenizer: "Tokenizer", tokens: Tensor, pad_id: int) -> list[str]:
@@ -115,10 +139,10 @@ def trim(tokens: Tensor, pad_id: int) -> Tensor:
 
 
 def hidden_states(trunk: nn.Module, tokens: Tensor, pad_id: int) -> Tensor:
-    """`[batch, length, width]`: the last hidden states of a headless model, in fp32."""
-    given = inputs(tokens, pad_id)
+    """`[batch, length, width]`: the last hidden states of a headless model, in fp32; `tokens` `[batch, length]`."""
+    arguments = architectures.accepted(trunk, **inputs(tokens, pad_id)._asdict(), use_cache=False)
     with runtime.products(tokens.device):
-        return trunk(**given._asdict(), use_cache=False).last_hidden_state.float()
+        return trunk(**arguments).last_hidden_state.float()
 
 
 def truncate(responses: Tensor, end_id: int, after: int, pad_id: int) -> Tensor:
@@ -147,9 +171,8 @@ def response_logprobs(model: Any, tokens: Tensor, response_length: int, temperat
 
 def logprobs_from_hidden(model: Any, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
     """Log-probabilities `[batch, response]` of `targets`; `hidden` `[batch, response, width]` are the states before."""
-    head = model.get_output_embeddings()
     rows = hidden.flatten(0, 1)
-    if head.bias is None:
+    if architectures.is_plain(model.config) and (head := model.get_output_embeddings()).bias is None:
         return logprobs_models.logprobs(rows / temperature, head.weight, targets.flatten()).view_as(targets)
     logits = logits_of(model, rows, temperature)
     return -nn.functional.cross_entropy(logits, targets.flatten(), reduction="none").view_as(targets)
@@ -158,9 +181,11 @@ def logprobs_from_hidden(model: Any, hidden: Tensor, targets: Tensor, temperatur
 def logits_of(model: Any, hidden: Tensor, temperature: float) -> Tensor:
     """Logits `[rows, vocabulary]` over the temperature, of last hidden states `[rows, width]`.
 
-    The states are divided, not the logits, which are far larger.
+    The states of a plain model are divided, not its logits, which are far larger.
     """
-    return model.get_output_embeddings()(hidden / temperature)
+    if architectures.is_plain(model.config):
+        return model.get_output_embeddings()(hidden / temperature)
+    return architectures.own_logits(model, hidden) / temperature
 
 
 class Policy(nn.Module):
@@ -198,27 +223,33 @@ def save_policy(policy: Policy, folder: Path, base: Path) -> None:
 
 def width(lm: Any) -> int:
     """The size of the hidden states."""
-    return int(lm.config.hidden_size)
+    return int(lm.config.get_text_config().hidden_size)
+
+
+LENGTHS = ("n_positions", "max_position_embeddings", "max_seq_len", "seq_length", "n_ctx", "context_length")
 
 
 def context_length(folder: Path) -> int:
-    """The longest sequence that the base model in `folder` was built for, in tokens."""
-    return int(_config(folder, "n_positions", "max_position_embeddings"))
+    """The longest sequence that the base model in `folder` was built for, in tokens.
+
+    Raises PreflabError if its config names none, as those of models without positions (Mamba) do.
+    """
+    return _config(folder, LENGTHS, "add `max_position_embeddings`, the longest sequence to be used, in tokens")
 
 
 def pad_id(folder: Path) -> int:
     """The padding id: the first id outside the vocabulary of the base model in `folder`."""
-    return int(_config(folder, "vocab_size"))
+    return _config(folder, ("vocab_size",), "expected the config of a transformers causal LM")
 
 
-def _config(folder: Path, *keys: str) -> Any:
-    import json
-
+def _config(folder: Path, keys: tuple[str, ...], remedy: str) -> int:
+    """The first of the `keys` in config.json, or in the part of it about text where a model reads images too."""
     file = folder / "config.json"
     if not file.exists():
         raise PreflabError(f"{file}: not found; `dvc repro` (stage model) brings it")
     config = json.loads(file.read_text())
-    for key in keys:
-        if key in config:
-            return config[key]
-    raise PreflabError(f"{file}: none of the keys {', '.join(keys)}; expected the config of a transformers causal LM")
+    for part in (config, config.get("text_config") or {}):
+        for key in keys:
+            if isinstance(part.get(key), int):
+                return int(part[key])
+    raise PreflabError(f"{file}: none of the keys {', '.join(keys)}; {remedy}")

@@ -1,4 +1,4 @@
-"""models.reward_model"""
+"""Reward models: a copy of the reference's trunk with a scalar head (paper §2.1; released rewards.py)."""
 
 import math
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from preflab.errors import PreflabError
 from preflab.machine import runtime
-from preflab.models import causal_lm
+from preflab.models import architectures, causal_lm
 
 
 class RewardModel(nn.Module):
@@ -36,8 +36,12 @@ class RewardModel(nn.Module):
         """Scores `[batch, n]` of left-padded queries `[batch, query]` with n responses each `[batch, n, response]`.
 
         The n responses share one copy of their query: each sees the query and itself, at the positions it would have
-        alone, so the trunk runs over query + n · response tokens instead of n · (query + response).
+        alone, so the trunk runs over query + n · response tokens instead of n · (query + response).  Where the model
+        makes its own masks, each response is read with its own copy of the query.
         """
+        if not architectures.is_plain(self.trunk.config):
+            rows = torch.cat([queries.repeat_interleave(samples.shape[1], 0), samples.flatten(0, 1)], 1)
+            return self(rows, pad_id).view(samples.shape[:2])
         _, n, response = samples.shape
         tokens = torch.cat([queries, samples.flatten(1)], 1)
         real = tokens != pad_id
@@ -74,7 +78,7 @@ class RewardModel(nn.Module):
 
 
 def initial(reference: Any, *seed: object) -> RewardModel:
-    """A reward model whose trunk is a copy of the reference's."""
+    """A reward model on a copy of the reference's trunk; its head is drawn with the seed `seed_for(*seed, "head")`."""
     import copy
 
     device = reference.device

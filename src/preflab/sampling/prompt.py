@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from preflab.models import causal_lm
+from preflab.models.encoding import continuing, token_id
 from preflab.settings.method import TaskSettings
 
 if TYPE_CHECKING:
@@ -51,8 +52,10 @@ class Layout(NamedTuple):
 def of(task: TaskSettings, tokenizer: "Tokenizer", pad_id: int) -> Layout:
     """The layout of `task` for a model with this tokenizer."""
 
-    def ids(text: str | None) -> tuple[int, ...]:
+    def ids(text: str | None, tokenizer: "Tokenizer") -> tuple[int, ...]:
         return tuple(tokenizer.encode(text, add_special_tokens=False).ids) if text else ()
 
-    end_id = causal_lm.token_id(tokenizer, task.truncate_token) if task.truncate_token else None
-    return Layout(pad_id, end_id, task.truncate_after, ids(task.prefix), ids(task.suffix))
+    end_id = token_id(tokenizer, task.truncate_token) if task.truncate_token else None
+    return Layout(
+        pad_id, end_id, task.truncate_after, ids(task.prefix, tokenizer), ids(task.suffix, continuing(tokenizer))
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 from preflab.corpora.queries import load_queries, load_texts
 from preflab.errors import PreflabError
 from preflab.machine import runtime
-from preflab.models import causal_lm
+from preflab.models.encoding import continuing, token_id
 from preflab.settings.method import TaskSettings
 from preflab.settings.stages import SftStage
 
@@ -110,10 +110,11 @@ def pairs(
     `task.truncate_after` or later, where responses are truncated (ours: what follows a shorter summary would otherwise
     be left to chance), and all of it cut after `task.response_length` tokens.
     """
-    end = causal_lm.token_id(tokenizer, task.truncate_token) if task.truncate_token else None
+    end = token_id(tokenizer, task.truncate_token) if task.truncate_token else None
     space = "" if tokenizer.decode(list(suffix_ids))[-1:].isspace() else " "
     rows, begin, cut = [], [], 0
-    for query, ids in zip(queries, _encoded(tokenizer, [space + text.strip() for text in references]), strict=True):
+    texts = [space + text.strip() for text in references]
+    for query, ids in zip(queries, _encoded(continuing(tokenizer), texts), strict=True):
         prompt = [*prefix_ids, *query, *suffix_ids]
         ends = [] if end is None else [end] * max(task.truncate_after + 1 - len(ids), int(ids[-1:] != [end]))
         rows.append(prompt + (ids + ends)[: task.response_length])

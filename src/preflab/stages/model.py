@@ -1,0 +1,19 @@
+"""Stage `model`: put one base model into a folder and check that what preflab computes with it is right."""
+
+import shutil
+from pathlib import Path
+
+from preflab.errors import PreflabError
+from preflab.models import sources
+from preflab.sampling import check_model
+from preflab.settings.stages import ModelStage
+
+
+def run(cfg: ModelStage, out: Path) -> None:
+    """Write config, weights and tokenizer to `out`; raises PreflabError, and leaves nothing, if it is refused."""
+    sources.build(cfg.model, out)
+    try:
+        check_model.check(out)
+    except PreflabError:
+        shutil.rmtree(out)
+        raise
