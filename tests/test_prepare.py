@@ -17,6 +17,7 @@ from preflab.corpora import Document, queries
 from preflab.errors import PreflabError
 from preflab.labellers.classifiers import linear
 from preflab.models import causal_lm, sources
+from preflab.models.encoding import token_id
 from preflab.settings import data, stages
 from preflab.stages.prepare import HALVES, run
 
@@ -96,7 +97,7 @@ PIECES = [
 )
 def test_the_first_tokens_decide_the_window_as_all_do(kind, texts, length, start_text, prefix):
     tokenizer = TOKENIZERS[kind]
-    start = causal_lm.token_id(tokenizer, start_text) if start_text else None
+    start = token_id(tokenizer, start_text) if start_text else None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(queries, "PREFIX", prefix)
         first = queries.first_tokens(texts, tokenizer, length, start)
@@ -108,7 +109,7 @@ def test_the_first_tokens_decide_the_window_as_all_do(kind, texts, length, start
 def test_long_reviews_are_not_encoded_whole():
     tokenizer = TOKENIZERS["plain"]
     text = "It was a film. " + "We saw it and we thought that it was a good one " * 100
-    dot = causal_lm.token_id(tokenizer, ".")
+    dot = token_id(tokenizer, ".")
     (tokens,) = queries.first_tokens([text], tokenizer, 24, dot)
     whole = tokenizer.encode(text, add_special_tokens=False).ids
     assert len(tokens) < 200 < len(whole)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from preflab import corpora
-from preflab.models import causal_lm
+from preflab.models.encoding import token_id
 from preflab.settings.data import QuerySettings
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class Row(NamedTuple):
 
 def queries(documents: list[corpora.Document], tokenizer: "Tokenizer", query: QuerySettings, pad_id: int) -> list[Row]:
     """One for every document with a window."""
-    start = causal_lm.token_id(tokenizer, query.start_text) if query.start_text else None
-    end = causal_lm.token_id(tokenizer, query.end_text) if query.end_text else None
+    start = token_id(tokenizer, query.start_text) if query.start_text else None
+    end = token_id(tokenizer, query.end_text) if query.end_text else None
     found = []
     encoded = first_tokens([document.text for document in documents], tokenizer, query.query_length, start)
     for document, row in zip(documents, encoded, strict=True):
