@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from helpers.hub_server import Hub
@@ -19,6 +20,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 pytest.register_assert_rewrite("helpers")
+
+# The same examples each time, whatever time they take on this machine.
+settings.register_profile(
+    "preflab", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("preflab")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

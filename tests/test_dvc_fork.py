@@ -70,12 +70,10 @@ def forked(root: Path, stage: str) -> tuple[int, str]:
 def test_a_killed_stage_has_an_exit_code(new_workspace: Path, tmp_path: Path) -> None:
     root = workspace.copy(new_workspace, tmp_path / "w")
     run(root, "dvc", "repro", "params")
-    forks = Forks(root, workspace.environment(STUB_SLOW="fetch", STUB_SECONDS="60"))
+    forks = Forks(root, workspace.environment(STUB_GATE="fetch"))
     with (root / "fork.log").open("wb") as log, (root / "lock").open("w") as lock:
         child = forks.start("fetch@movie_reviews", log.fileno(), lock.fileno())
-    deadline = time.monotonic() + 60
     while "pipelines.fetch" not in (root / "fork.log").read_text():
-        assert time.monotonic() < deadline
         time.sleep(0.05)
     os.killpg(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
@@ -103,7 +101,5 @@ def test_the_forking_process_ends_with_its_parent(tmp_path: Path) -> None:
     pid = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 30
     while Path(f"/proc/{pid}").exists() and "zombie" not in Path(f"/proc/{pid}/status").read_text():
-        assert time.monotonic() < deadline
         time.sleep(0.05)

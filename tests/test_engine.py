@@ -126,7 +126,7 @@ def test_two_ranks_compute_what_one_does(tmp_path):
         subprocess.run(
             [sys.executable, *launcher, str(script), str(out)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
-            check=True, capture_output=True, timeout=200,
+            check=True, capture_output=True,
         )  # fmt: skip
         found.append(json.loads(out.read_text()))
     one, two = found

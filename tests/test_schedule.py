@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
@@ -28,26 +29,25 @@ GRID_STAGES = {
 
 # --- the scheduler alone ----------------------------------------------------------------------------------------------
 
+PATIENCE = 250  # seconds, when something is broken; no test that passes waits for them
+
 
 class Fake(schedule.Runner):
-    """Stages of 20 ms that write down when they start and end; those in `broken` fail."""
+    """Stages that do nothing; those in `broken` fail, those in `together` wait until all of them run."""
 
-    def __init__(self, root: Path, jobs: int, broken: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+    def __init__(self, root: Path, jobs: int, broken: Set[str] = frozenset(), together: Set[str] = frozenset()) -> None:
         self.seen: list[str] = []
         super().__init__(
             root, jobs, self.seen.append, lambda stage, outcome: self.seen.append(f"{stage} {outcome.state}")
         )
-        self.broken, self.now, self.most = broken, 0, 0
-        self.guard = threading.Lock()
+        self.broken, self.together, self.executed = broken, together, 0
+        self.barrier = threading.Barrier(len(together) or 1)
 
     def _dvc(self, stage: str, log: Path, lock: int) -> int:
-        with self.guard:
-            self.now += 1
-            self.most = max(self.most, self.now)
-        time.sleep(0.02)
+        self.executed += 1
+        if stage in self.together:
+            self.barrier.wait(PATIENCE)
         log.write_text("error: it broke\n" if stage in self.broken else "Running stage 'x':\n")
-        with self.guard:
-            self.now -= 1
         return 1 if stage in self.broken else 0
 
 
@@ -55,13 +55,12 @@ DIAMOND = {"top": set(), "left": {"top"}, "right": {"top"}, "alone": set(), "bot
 
 
 def test_stages_run_after_what_they_read_and_side_by_side(tmp_path: Path) -> None:
-    fake = Fake(tmp_path, jobs=2)
+    fake = Fake(tmp_path, jobs=2, together={"left", "right"})
     outcomes = fake.run(DIAMOND, set(DIAMOND))
     assert {outcome.state for outcome in outcomes.values()} == {"ran"}
     order = [line.split()[0] for line in fake.seen]
     assert order.index("top") < min(order.index("left"), order.index("right"))
-    assert order[-1] == "bottom"
-    assert fake.most == 2
+    assert order.index("bottom") > max(order.index("left"), order.index("right"))
 
 
 def test_what_is_fresh_is_not_touched(tmp_path: Path) -> None:
@@ -83,11 +82,12 @@ def test_two_runners_never_run_a_stage_at_the_same_time(tmp_path: Path) -> None:
     with first._locked("top"):
         other = threading.Thread(target=second.run, args=({"top": set()}, {"top"}))
         other.start()
-        time.sleep(0.2)
-        assert second.most == 0
+        while not second.seen:
+            time.sleep(0.01)
+        assert second.executed == 0
         assert re.match(r"top waits for process \d+ \(.*pytest.*\)", second.seen[0])
-    other.join(10)
-    assert second.most == 1
+    other.join(PATIENCE)
+    assert second.executed == 1
 
 
 def test_a_stage_that_is_being_started_at_ctrl_c_is_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_a_stage_that_is_being_started_at_ctrl_c_is_ended_too(tmp_path: Path, mo
             starting.set()
             time.sleep(0.3)  # Ctrl-C comes now
             ours, theirs = os.pipe()
-            started.append(subprocess.Popen(["sleep", "60"], start_new_session=True, pass_fds=(theirs,)))
+            started.append(subprocess.Popen(["sleep", "900"], start_new_session=True, pass_fds=(theirs,)))
             os.close(theirs)
             return Child(started[-1].pid, ours)
 
@@ -107,9 +107,9 @@ def test_a_stage_that_is_being_started_at_ctrl_c_is_ended_too(tmp_path: Path, mo
     with (tmp_path / "lock").open("w") as lock:
         stage = threading.Thread(target=runner._dvc, args=("top", tmp_path / "log", lock.fileno()))
         stage.start()
-        assert starting.wait(10)
+        assert starting.wait(PATIENCE)
         runner._stop()
-        stage.join(5)
+        stage.join(PATIENCE)
         ended = not stage.is_alive()
         for child in started:
             child.kill()
@@ -265,25 +265,37 @@ def test_a_failing_stage_does_not_stop_the_others(built_workspace: Path, tmp_pat
     assert executions(root)[f"evaluate {bad}"] == 1
 
 
-def until(root: Path, stage: str, process: "subprocess.Popen[str]", seconds: float = 60) -> None:
+def until(root: Path, stage: str, process: "subprocess.Popen[str]") -> None:
     """Wait for the stub of `stage` to have started."""
-    deadline = time.monotonic() + seconds
     while not executions(root)[stage]:
         assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def until_it_waits(process: "subprocess.Popen[str]") -> str:
+    """What a sweep prints until it waits for another process."""
+    assert process.stdout
+    printed = ""
+    while "waits for process" not in printed:
+        line = process.stdout.readline()
+        assert line, f"the sweep ended:\n{printed}"
+        printed += line
+    return printed
 
 
 @pytest.mark.slow
 def test_a_killed_sweep_is_continued_and_its_orphan_waited_for(built_workspace: Path, tmp_path: Path) -> None:
     root = workspace.copy(built_workspace, tmp_path / "w")
     line = ["pipelines.sweep", "-m", "policy.adaptive_kl.target=4,12"]
-    first = start(root, *line, STUB_SLOW="ppo", STUB_SECONDS="8")
+    first = start(root, *line, STUB_GATE="ppo")
     until(root, "ppo sentiment-5k-offline-target4-1", first)
     first.send_signal(signal.SIGKILL)
     first.wait()
-    second = python(root, *line)
-    assert f"waits for process {first.pid}" in second.stderr
+    second = start(root, *line)
+    assert f"waits for process {first.pid}" in until_it_waits(second)
+    workspace.open_gate(root)
+    printed = second.communicate()[0]
+    assert second.returncode == 0, printed
     own = [f"{kind} sentiment-5k-offline-target{n}-1" for kind in ("ppo", "evaluate") for n in (4, 12)]
     assert {stage: executions(root)[stage] for stage in own} == dict.fromkeys(own, 1)
 
@@ -291,12 +303,13 @@ def test_a_killed_sweep_is_continued_and_its_orphan_waited_for(built_workspace: 
 @pytest.mark.slow
 def test_two_sweeps_at_once_share_their_stages(built_workspace: Path, tmp_path: Path) -> None:
     root = workspace.copy(built_workspace, tmp_path / "w")
-    environment = {"STUB_SLOW": "ppo", "STUB_SECONDS": "3"}
-    first = start(root, "pipelines.sweep", "-m", "policy.adaptive_kl.target=4,12", **environment)
+    first = start(root, "pipelines.sweep", "-m", "policy.adaptive_kl.target=4,12", STUB_GATE="ppo")
     until(root, "ppo sentiment-5k-offline-target4-1", first)
-    second = start(root, "pipelines.sweep", "-m", "policy.adaptive_kl.target=4,14", **environment)
+    second = start(root, "pipelines.sweep", "-m", "policy.adaptive_kl.target=4,14")
+    assert f"waits for process {first.pid}" in until_it_waits(second)
+    workspace.open_gate(root)
     for process in (first, second):
-        output = process.communicate(timeout=120)[0]
+        output = process.communicate()[0]
         assert process.returncode == 0, output
     own = [f"{kind} sentiment-5k-offline-target{n}-1" for kind in ("ppo", "evaluate") for n in (4, 12, 14)]
     assert {stage: executions(root)[stage] for stage in own} == dict.fromkeys(own, 1)
@@ -306,10 +319,10 @@ def test_two_sweeps_at_once_share_their_stages(built_workspace: Path, tmp_path: 
 def test_ctrl_c_ends_the_stages_that_were_started(built_workspace: Path, tmp_path: Path) -> None:
     root = workspace.copy(built_workspace, tmp_path / "w")
     line = ["pipelines.sweep", "-m", "policy.adaptive_kl.target=4"]
-    sweep = start(root, *line, STUB_SLOW="ppo", STUB_SECONDS="100")
+    sweep = start(root, *line, STUB_GATE="ppo")
     until(root, "ppo sentiment-5k-offline-target4-1", sweep)
     sweep.send_signal(signal.SIGINT)
-    output = sweep.communicate(timeout=30)[0]
+    output = sweep.communicate()[0]  # would last until the gate opens
     assert sweep.returncode == 130, output
     python(root, *line)
     assert executions(root)["ppo sentiment-5k-offline-target4-1"] == 2

@@ -229,7 +229,7 @@ def test_an_occupied_port_is_one_line():
         taken.listen()
         port = taken.getsockname()[1]
         command = [sys.executable, "-m", "pipelines.ui", "--port", str(port)]
-        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert run.stdout == ""
     assert run.stderr.startswith(f"error: port {port} is in use")

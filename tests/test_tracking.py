@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,12 +164,13 @@ def test_a_later_execution_keeps_its_own_run_id(root: Path, monkeypatch: pytest.
 
 def test_a_killed_stage_is_delivered_as_killed_but_not_while_it_lives(root: Path) -> None:
     script = (
-        "import time; from pathlib import Path; from preflab.records import tracking\n"
-        "with tracking.stage('ppo', None, Path('params/ppo/a-1.yaml')) as record:\n"
+        "import sys; from pathlib import Path; from preflab.records import tracking\n"
+        "with tracking.stage('ppo', Path('r.json'), Path('params/ppo/a-1.yaml')) as record:\n"
         "    record.event('metrics', values={'kl': 2.0}, step=1, time=1)\n"
-        "    print('ready', flush=True); time.sleep(60)\n"
+        "    print('ready', flush=True); sys.stdin.read()\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE, env=os.environ)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    child = subprocess.Popen([sys.executable, "-c", script], cwd=root, env=os.environ, **pipes)
     assert child.stdout
     assert child.stdout.readline() == b"ready\n"
     assert tracking.replay(root) == 0
@@ -197,16 +198,20 @@ def test_a_delivery_that_broke_off_goes_on_with_the_same_run(root: Path) -> None
 
 
 def test_metrics_never_wait_for_mlflow(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(*_: object) -> None:
-        time.sleep(30)
+    asked, answer = threading.Event(), threading.Event()
 
-    monkeypatch.setattr(spool, "connect", slow)
+    def silent(*_: object) -> None:
+        asked.set()
+        answer.wait()
+        raise ConnectionError
+
+    monkeypatch.setattr(spool, "connect", silent)
     monkeypatch.setattr(tracking, "PATIENCE", 0.1)
     monkeypatch.setattr(tracking, "INTERVAL", 0.01)
-    started = time.monotonic()
-    execute(root)
-    assert time.monotonic() - started < 10
+    execute(root)  # would never end
+    assert asked.wait(250)
     assert len(waiting(root)) == 1
+    answer.set()
 
 
 @pytest.fixture

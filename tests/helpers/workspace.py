@@ -1,6 +1,7 @@
 """A git + DVC repository with the project's own conf/, dvc.yaml and orchestration, and stub stages of milliseconds.
 
-Each execution of a stub appends `<kind> <id>` to executions.log, so that a test can count them.
+Each execution of a stub appends `<kind> <id>` to executions.log, so that a test can count them.  With STUB_GATE=KIND
+the stubs of a kind wait for `open_gate`, but not for ever.
 """
 
 import os
@@ -43,8 +44,10 @@ with open("executions.log", "a") as log:
     log.write(f"{kind} {params.stem}\\n")
 if os.environ.get("STUB_FAIL") == f"{kind} {params.stem}":
     sys.exit("error: the stub was told to fail")
-if os.environ.get("STUB_SLOW") in (kind, "all"):
-    time.sleep(float(os.environ["STUB_SECONDS"]))
+if os.environ.get("STUB_GATE") == kind:
+    end = time.monotonic() + 500
+    while not os.path.exists("gate") and time.monotonic() < end:
+        time.sleep(0.02)
 
 def content(path):
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
@@ -150,6 +153,11 @@ def copy(template: Path, root: Path) -> Path:
     """Another workspace with everything that `template` has built."""
     shutil.copytree(template, root, symlinks=True)
     return root
+
+
+def open_gate(root: Path) -> None:
+    """Let the stubs that wait go on."""
+    (root / "gate").touch()
 
 
 def executions(root: Path) -> Counter[str]:
