@@ -25,7 +25,7 @@ def main() -> None:
     import json
     from dataclasses import asdict
 
-    from preflab.human_labels import ingest, ingest_text
+    from preflab.human_labels import ingest, report_text
 
     report = ingest.ingest(
         args.path,
@@ -38,7 +38,7 @@ def main() -> None:
     if args.json:
         print(json.dumps(asdict(report), indent=2, sort_keys=True))
     else:
-        print("\n".join(ingest_text.lines(report)))
+        print("\n".join(report_text.lines(report)))
     if report.refused:
         raise PreflabError(report.refused)
 

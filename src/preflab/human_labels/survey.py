@@ -1,6 +1,6 @@
 """What a set of labels holds, counted row by row: lengths, ties, duplicates, agreement, the positions that won.
 
-A row leaves five numbers of 8 bytes behind, whatever its length; everything else is counters.
+Of a row five numbers of 8 bytes stay, whatever its length; everything else is counters.
 """
 
 from array import array
@@ -12,12 +12,12 @@ from hashlib import blake2b
 import numpy as np
 
 from preflab.human_labels.gpt2 import PAD
-from preflab.human_labels.readers import Row
+from preflab.human_labels.readers import LabelRow
 
 
 @dataclass(frozen=True, slots=True)
-class Lengths:
-    """Of all queries or all responses, in `unit`."""
+class LengthStatistics:
+    """Lengths of all queries or all responses (`what`), in `unit`; `low` and `high` are the extremes."""
 
     what: str
     unit: str
@@ -29,8 +29,8 @@ class Lengths:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """`questions` that several people answered, their `pairs` of answers, and how many of these are `alike`.
+class AnswerAgreement:
+    """`questions` that were answered more than once, their `pairs` of answers, and how many of these are `alike`.
 
     A question is a query with its samples in any order.  Two answers of one named labeller are no pair; where labellers
     are not named every two answers are.
@@ -42,7 +42,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class LabelStatistics:
     """Counts of rows.
 
     `ratings` have one sample, all others are choices.  `some_alike`, `all_alike`: two samples, or all, are the same;
@@ -55,13 +55,13 @@ class Summary:
     queries: int
     labellers: int
     tasks: dict[str, int]
-    lengths: list[Lengths]
+    lengths: list[LengthStatistics]
     duplicates: int
     empty: int
     some_alike: int
     all_alike: int
     twins: int
-    agreement: Agreement
+    agreement: AnswerAgreement
     positions: dict[int, list[int]]
 
 
@@ -74,25 +74,25 @@ class Survey:
         self.lengths: dict[tuple[str, str], Counter[int]] = {}
         self.digests = {name: array("Q") for name in ("record", "query", "question", "answer", "labeller")}
 
-    def add(self, row: Row) -> None:
+    def add(self, row: LabelRow) -> None:
         """Count a row."""
-        query, *samples = (_digest(_bytes(one)) for one in (row.query, *row.samples))
-        seen = self.counts
-        seen["rows"] += 1
+        query, *samples = (_digest(_bytes(text)) for text in (row.query, *row.samples))
+        counts = self.counts
+        counts["rows"] += 1
         self.tasks[row.task] += 1
-        seen["empty"] += any(map(_is_empty, row.samples))
+        counts["empty"] += any(map(_is_empty, row.samples))
         if row.rating:
-            seen["ratings"] += 1
+            counts["ratings"] += 1
             answer = repr(row.scores).encode()
         else:
-            seen["some_alike"] += len(set(samples)) < len(samples)
-            seen["all_alike"] += len(set(samples)) == 1
+            counts["some_alike"] += len(set(samples)) < len(samples)
+            counts["all_alike"] += len(set(samples)) == 1
             answer = b"tie"
             if row.best is None:
-                seen["ties"] += 1
+                counts["ties"] += 1
             else:
                 answer = samples[row.best]
-                seen["twins"] += samples.count(answer) > 1
+                counts["twins"] += samples.count(answer) > 1
                 self.positions.setdefault(len(samples), Counter())[row.best] += 1
         labeller = _digest(row.labeller.encode()) if row.labeller else bytes(8)
         for name, digest in (
@@ -108,11 +108,11 @@ class Survey:
         """Count lengths of `what` (query, response)."""
         self.lengths.setdefault((what, unit), Counter()).update(lengths)
 
-    def summary(self) -> Summary:
+    def statistics(self) -> LabelStatistics:
         """Everything so far."""
         record, query, question, answer, labeller = map(_numbers, self.digests.values())
         names = ("rows", "ratings", "ties", "empty", "some_alike", "all_alike", "twins")
-        return Summary(
+        return LabelStatistics(
             **{name: self.counts[name] for name in names},
             queries=len(np.unique(query)),
             labellers=len(np.unique(labeller[labeller != 0])),
@@ -124,20 +124,20 @@ class Survey:
         )
 
 
-def _agreement(question: np.ndarray, answer: np.ndarray, labeller: np.ndarray) -> Agreement:
+def _agreement(question: np.ndarray, answer: np.ndarray, labeller: np.ndarray) -> AnswerAgreement:
     alike, named = _mixed(question, answer), labeller != 0
     by_one, alike_by_one = _pairs(_mixed(question, labeller)[named]), _pairs(_mixed(alike, labeller)[named])
     several = np.unique(question, return_counts=True)[1] > 1
-    return Agreement(int(several.sum()), _pairs(question) - by_one, _pairs(alike) - alike_by_one)
+    return AnswerAgreement(int(several.sum()), _pairs(question) - by_one, _pairs(alike) - alike_by_one)
 
 
 def _is_empty(sample: str | list[int]) -> bool:
     return not sample.strip() if isinstance(sample, str) else sample[:1] in ([], [PAD])
 
 
-def _bytes(one: str | list[int]) -> bytes:
+def _bytes(text: str | list[int]) -> bytes:
     """Equal for equal texts; of token ids with their pads, which are alike in all rows of a file."""
-    return one.encode() if isinstance(one, str) else array("H", one).tobytes()
+    return text.encode() if isinstance(text, str) else array("H", text).tobytes()
 
 
 def _digest(data: bytes) -> bytes:
@@ -160,12 +160,12 @@ def _pairs(values: np.ndarray) -> int:
     return int((counts * (counts - 1) // 2).sum())
 
 
-def _lengths(what: str, unit: str, counts: Counter[int]) -> Lengths:
+def _lengths(what: str, unit: str, counts: Counter[int]) -> LengthStatistics:
     lengths = sorted(counts)
-    total, middle, seen = counts.total(), 0, 0
-    for middle in lengths:
-        seen += counts[middle]
-        if 2 * seen >= total:
+    total, median, shorter = counts.total(), 0, 0
+    for median in lengths:
+        shorter += counts[median]
+        if 2 * shorter >= total:
             break
     mean = sum(length * count for length, count in counts.items()) / total
-    return Lengths(what, unit, total, mean, lengths[0], middle, lengths[-1])
+    return LengthStatistics(what, unit, total, mean, lengths[0], median, lengths[-1])

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from preflab.downloads.wheels import digest
 from preflab.errors import PreflabError
 from preflab.human_labels import gpt2
-from preflab.human_labels.readers import Row
+from preflab.human_labels.readers import LabelRow
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 GPT2 = "gpt2"
-BROKEN = "\ufffd"  # what stands in a text for half a character, where a response was cut inside of one
+BROKEN = "\ufffd"  # stands in a text for half a character, where a response was cut inside of one
 
 
 @dataclass(frozen=True, slots=True)
-class Translated:
+class TokenisedLabel:
     """The query first, then the samples: as texts, and as ids without pads (None where only the texts are known)."""
 
     texts: list[str]
@@ -28,8 +28,8 @@ class Translated:
 class Translator:
     """To the tokens of the model in `folder`; without one, texts have no ids and GPT-2's ids stay what they are.
 
-    `rows` of GPT-2's ids came by; `broken` texts of theirs have a character of which only half was there; `keeps`:
-    their ids are already those that are wanted.
+    `rows`: how many rows of GPT-2's ids were read; `broken`: how many of their texts end inside a character; `keeps`:
+    the ids need no change.  Raises PreflabError if the folder has no tokenizer.json that can be read.
     """
 
     def __init__(self, folder: Path | None, gpt2_folder: Path | None) -> None:
@@ -46,22 +46,22 @@ class Translator:
             return digest(self.folder / "tokenizer.json")
         return GPT2 if self.rows else ""
 
-    def translate(self, rows: Sequence[Row]) -> list[Translated]:
+    def translate(self, rows: Sequence[LabelRow]) -> list[TokenisedLabel]:
         """A batch of rows, which are all of texts or all of GPT-2's ids."""
-        kept = None if isinstance(rows[0].query, str) else [real(row) for row in rows]
-        if kept is None:
-            texts = [[str(one) for one in (row.query, *row.samples)] for row in rows]
+        gpt2_ids = None if isinstance(rows[0].query, str) else [real(row) for row in rows]
+        if gpt2_ids is None:
+            texts = [[str(text) for text in (row.query, *row.samples)] for row in rows]
         else:
-            texts = self._decode(kept)
+            texts = self._decode(gpt2_ids)
             self.rows += len(rows)
             self.broken += sum(BROKEN in text for group in texts for text in group)
             if self.keeps:
-                return [Translated(*pair) for pair in zip(texts, kept, strict=True)]
+                return [TokenisedLabel(*pair) for pair in zip(texts, gpt2_ids, strict=True)]
         if self.target is None:
-            return [Translated(group, None) for group in texts]
+            return [TokenisedLabel(group, None) for group in texts]
         encoded = self.target.encode_batch_fast([text for group in texts for text in group], add_special_tokens=False)
-        ids = iter([one.ids for one in encoded])
-        return [Translated(group, [next(ids) for _ in group]) for group in texts]
+        ids = iter([encoding.ids for encoding in encoded])
+        return [TokenisedLabel(group, [next(ids) for _ in group]) for group in texts]
 
     def _decode(self, rows: list[list[list[int]]]) -> list[list[str]]:
         if self.gpt2 is None:
@@ -71,10 +71,10 @@ class Translator:
         return [[next(texts) for _ in row] for row in rows]
 
 
-def real(row: Row) -> list[list[int]]:
+def real(row: LabelRow) -> list[list[int]]:
     """GPT-2's ids of the query and the samples, without the pads at their ends."""
-    ids: list[list[int]] = [row.query, *row.samples]  # type: ignore[list-item]
-    return [one[: one.index(gpt2.PAD)] if gpt2.PAD in one else one for one in ids]
+    texts: list[list[int]] = [row.query, *row.samples]  # type: ignore[list-item]
+    return [ids[: ids.index(gpt2.PAD)] if gpt2.PAD in ids else ids for ids in texts]
 
 
 def _load(folder: Path) -> "Tokenizer":

@@ -22,10 +22,9 @@ from preflab import comparisons, files, labellers
 from preflab.comparisons import Comparison, agreement, synthetic
 from preflab.comparisons.calibration import calibrate
 from preflab.errors import PreflabError
-from preflab.human_labels import ingested
-from preflab.human_labels.ingested import Label
-from preflab.human_labels.readers import Row
+from preflab.human_labels.readers import LabelRow
 from preflab.human_labels.readers.openai_lm_human_preferences import TASKS
+from preflab.human_labels.table import HumanLabel, read_labels
 from preflab.human_labels.translate import Translator
 from preflab.models import causal_lm
 from preflab.sampling import passing, reference
@@ -88,7 +87,7 @@ def read(file: Path, task: TaskSettings, ref: Reference, model: Path, counts: Co
     translator = Translator(model, None)
     room = causal_lm.context_length(model) - task.query_length
     counts.update(dict.fromkeys(("labels", "retokenised", "broken", "queries_cut", "responses_cut"), 0))
-    for batch in _batches(_of_use(ingested.read_ingested(file), task.name, counts)):
+    for batch in _batches(_of_use(read_labels(file), task.name, counts)):
         rows = [_row(label) for label in batch]
         for label, done in zip(batch, translator.translate(rows), strict=True):
             query, *samples = done.ids or []
@@ -106,7 +105,7 @@ def read(file: Path, task: TaskSettings, ref: Reference, model: Path, counts: Co
     counts["broken"] = 0 if translator.keeps else translator.broken
 
 
-def left_out(label: Label, task: str) -> str:
+def left_out(label: HumanLabel, task: str) -> str:
     """Why a label cannot be trained on; nothing where it can."""
     if len(label.samples) == 1:
         return "ratings"
@@ -214,7 +213,7 @@ def beside_people(
     return _finite(found)
 
 
-def _of_use(labels: Iterable[Label], task: str, counts: Counter[str]) -> Iterator[Label]:
+def _of_use(labels: Iterable[HumanLabel], task: str, counts: Counter[str]) -> Iterator[HumanLabel]:
     for label in labels:
         counts["labels"] += 1
         if why := left_out(label, task):
@@ -223,18 +222,18 @@ def _of_use(labels: Iterable[Label], task: str, counts: Counter[str]) -> Iterato
             yield label
 
 
-def _batches(labels: Iterable[Label]) -> Iterator[list[Label]]:
+def _batches(labels: Iterable[HumanLabel]) -> Iterator[list[HumanLabel]]:
     """Of labels that are all texts or all token ids."""
     for _, group in groupby(labels, lambda label: label.query_ids is None):
         while batch := list(islice(group, BATCH)):
             yield batch
 
 
-def _row(label: Label) -> Row:
+def _row(label: HumanLabel) -> LabelRow:
     """As the readers gave it, but without pads."""
     if label.query_ids is None or label.sample_ids is None:
-        return Row(label.query, label.samples, label.best)
-    return Row(label.query_ids, label.sample_ids, label.best)
+        return LabelRow(label.query, label.samples, label.best)
+    return LabelRow(label.query_ids, label.sample_ids, label.best)
 
 
 def _ended(samples: list[list[int]], ref: Reference, room: int) -> list[list[int]]:

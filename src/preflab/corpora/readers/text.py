@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from preflab.corpora import Document
+from preflab.corpora.readers import sources
 from preflab.errors import PreflabError
 from preflab.settings.data import CorpusSettings
 from preflab.text.cleaning import CLEANERS, passages
-from preflab.text.files import lines, sources
+from preflab.text.files import lines
 
 
 def read(path: Path, corpus: CorpusSettings) -> Iterator[Document]:

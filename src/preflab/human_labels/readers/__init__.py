@@ -1,14 +1,12 @@
-"""Formats of human labels: one module each, with `sniff(fields) -> bool` and `rows(fields, folder) -> Iterator[Row]`.
+"""Formats of human labels, one module each: `sniff(fields) -> bool`, `rows(fields, folder) -> Iterator[LabelRow]`.
 
 `fields` is one record of the file, whichever way it is written down (JSON lines, JSON array, CSV, parquet, gzipped,
 zipped: records.py), `folder` the name of the folder that the file lies in.  `sniff` tells the module's records from all
-others.  `rows` gives a Row for every answer of the record, raises UnusableError if it makes no sense, and may give a
-Skipped; what holds for every format is checked here.
+others.  `rows` gives a LabelRow for every answer of the record, or a SkippedRecord, and raises UnusableError if the
+record makes no sense.  What holds for every format is checked here.
 """
 
-import importlib
 import math
-import pkgutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -18,14 +16,14 @@ from preflab import plugins
 from preflab.errors import PreflabError, did_you_mean
 from preflab.human_labels import gpt2, records
 from preflab.human_labels.fields import UnusableError, shown
-from preflab.human_labels.records import Rejected
-from preflab.human_labels.source import Source
+from preflab.human_labels.records import RejectedRecord
+from preflab.text.files import SourceFile
 
 HEAD = 100  # records that a format is told by (ours): the first of them may be bad
 
 
 @dataclass(slots=True)
-class Row:
+class LabelRow:
     """One answer: two or more samples with the one chosen (`best`; None is a tie), or one sample with its score.
 
     `query` and `samples` are texts, or GPT-2's token ids padded on the right with 50259.  `scores`: the higher the
@@ -49,11 +47,14 @@ class Row:
 
 
 @dataclass(slots=True)
-class Skipped:
-    """A record that nobody has answered: an unfinished task, a cancelled one."""
+class SkippedRecord:
+    """A record without an answer: an unfinished task, a cancelled one."""
 
     reason: str
     number: int = 0
+
+
+ReadResult = LabelRow | SkippedRecord | RejectedRecord  # what becomes of a record
 
 
 def names() -> list[str]:
@@ -61,10 +62,10 @@ def names() -> list[str]:
     return plugins.names("human_labels.readers")
 
 
-def read(source: Source, name: str | None = None) -> tuple[str, Iterator[Row | Rejected | Skipped]]:
+def read(source: SourceFile, name: str | None = None) -> tuple[str, Iterator[ReadResult]]:
     """The format of a file (`name`, or told by its first records) and its rows, streamed.
 
-    Raises if no format or several fit, and while streaming if the rest of the file cannot be read.
+    Raises PreflabError if no format or several fit, and while streaming if the rest of the file cannot be read.
     """
     if name is not None and name not in names():
         raise PreflabError(f"--format {name}: no such format; {did_you_mean(name, names())}")
@@ -73,20 +74,20 @@ def read(source: Source, name: str | None = None) -> tuple[str, Iterator[Row | R
     if name is not None:
         return name, _rows(modules[name], {}, source, stream)
     head = list(islice(stream, HEAD))
-    found = _told(source, head, modules)
-    return found, _rows(modules.pop(found), modules, source, chain(head, stream))
+    name = _recognised(source, head, modules)
+    return name, _rows(modules.pop(name), modules, source, chain(head, stream))
 
 
-def _told(source: Source, head: list[records.Record | Rejected], modules: dict[str, Any]) -> str:
+def _recognised(source: SourceFile, head: list[records.RawRecord | RejectedRecord], modules: dict[str, Any]) -> str:
     for record in head:
-        if isinstance(record, records.Record):
+        if isinstance(record, records.RawRecord):
             fitting = [name for name, module in modules.items() if module.sniff(record.fields)]
             if len(fitting) == 1:
                 return fitting[0]
     if not head:
         raise PreflabError(f"{source.name}: no record in it; expected labels")
-    first = next((record for record in head if isinstance(record, records.Record)), head[0])
-    what = f"the fields {shown(list(first.fields))}" if isinstance(first, records.Record) else first.reason
+    first = next((record for record in head if isinstance(record, records.RawRecord)), head[0])
+    what = f"the fields {shown(list(first.fields))}" if isinstance(first, records.RawRecord) else first.reason
     raise PreflabError(
         f"{source.name}: row {first.number}: {what}: no known format of labels; "
         f"see docs/labels.md, or choose one by --format: {', '.join(names())}"
@@ -94,11 +95,11 @@ def _told(source: Source, head: list[records.Record | Rejected], modules: dict[s
 
 
 def _rows(
-    module: Any, others: dict[str, Any], source: Source, stream: Iterable[records.Record | Rejected]
-) -> Iterator[Row | Rejected | Skipped]:
-    first: Row | None = None
+    module: Any, others: dict[str, Any], source: SourceFile, stream: Iterable[records.RawRecord | RejectedRecord]
+) -> Iterator[ReadResult]:
+    first: LabelRow | None = None
     for record in stream:
-        if isinstance(record, Rejected):
+        if isinstance(record, RejectedRecord):
             yield record
             continue
         try:
@@ -106,31 +107,31 @@ def _rows(
             _check_format(record.fields, module, others)
             for row in rows:
                 row.number = record.number
-                if isinstance(row, Row):
+                if isinstance(row, LabelRow):
                     check(row)
                     first = first or row
                     _check_alike(row, first)
                 yield row
         except UnusableError as error:
-            yield Rejected(record.number, str(error))
+            yield RejectedRecord(record.number, str(error))
 
 
 def _check_format(fields: dict[str, Any], module: Any, others: dict[str, Any]) -> None:
-    """No file mixes formats: a record that makes sense in two of them is that of the one that knows it."""
+    """No file mixes formats: a record that makes sense in two of them is of the one whose `sniff` accepts it."""
     if others and not module.sniff(fields):
         for name, other in others.items():
             if other.sniff(fields):
                 raise UnusableError(f"a record of the format {name}, expected one like those before it")
 
 
-def check(row: Row) -> None:
-    """What holds for a row of any format."""
+def check(row: LabelRow) -> None:
+    """What holds for a row of any format.  Raises UnusableError."""
     n, texts = len(row.samples), [row.query, *row.samples]
     _check_text(row.labeller + row.task + row.split + row.id)
-    ways = {isinstance(one, str) for one in texts}
-    if len(ways) > 1:
+    are_texts = {isinstance(text, str) for text in texts}
+    if len(are_texts) > 1:
         raise UnusableError("the query is a text and samples are token ids, or the other way; expected all alike")
-    if ways == {True}:
+    if are_texts == {True}:
         _check_text("".join(map(str, texts)))
     else:
         for name, ids in zip(_parts(row), texts, strict=True):
@@ -146,7 +147,7 @@ def check(row: Row) -> None:
         raise UnusableError(f"best is {row.best}, but its score is not the highest of {shown(row.scores)}")
 
 
-def _parts(row: Row) -> list[str]:
+def _parts(row: LabelRow) -> list[str]:
     return ["query", *(f"sample{i}" for i in range(len(row.samples)))]
 
 
@@ -164,15 +165,15 @@ def _check_ids(name: str, ids: Any) -> None:
         raise UnusableError(f"{name} has a {wrong[0]} in it, expected token ids")
     length = ids.index(gpt2.PAD) if gpt2.PAD in ids else len(ids)
     if ids.count(gpt2.PAD) < len(ids) - length:
-        raise UnusableError(f"{name} has tokens behind the pad {gpt2.PAD} at index {length}, expected pads at its end")
+        raise UnusableError(f"{name} has tokens after the pad {gpt2.PAD} at index {length}, expected pads at its end")
     real = ids[:length]
     if real and not (min(real) >= 0 and max(real) < gpt2.VOCABULARY):
-        i = next(i for i, one in enumerate(real) if not 0 <= one < gpt2.VOCABULARY)
+        i = next(i for i, token in enumerate(real) if not 0 <= token < gpt2.VOCABULARY)
         allowed = f"0 to {gpt2.VOCABULARY - 1} or the pad {gpt2.PAD}"
         raise UnusableError(f"{name} has the id {shown(ids[i])} at index {i}, expected {allowed}")
 
 
-def _check_alike(row: Row, first: Row) -> None:
+def _check_alike(row: LabelRow, first: LabelRow) -> None:
     """No file mixes choices with ratings, or texts with token ids; token ids have the same lengths throughout."""
     as_in = f"as in row {first.number}"
     if row.rating != first.rating:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from preflab.human_labels import fields as take
 from preflab.human_labels.fields import UnusableError
-from preflab.human_labels.readers import Row, Skipped
+from preflab.human_labels.readers import LabelRow, SkippedRecord
 
 
 class _Answer(NamedTuple):
@@ -23,12 +23,12 @@ def sniff(fields: dict[str, Any]) -> bool:
     return isinstance(fields.get("fields"), dict) and isinstance(fields.get("responses"), (dict, list))
 
 
-def rows(fields: dict[str, Any], _folder: str) -> Iterator[Row | Skipped]:
+def rows(fields: dict[str, Any], _folder: str) -> Iterator[LabelRow | SkippedRecord]:
     """One row for each person who answered."""
     shown = take.mapping(fields.get("fields"), "fields")
     answers = list(_answers(fields.get("responses")))
     if not answers:
-        yield Skipped("not answered")
+        yield SkippedRecord("not answered")
         return
     query, samples = take.query(shown), take.samples(shown)
     understood, reasons = [], []
@@ -45,7 +45,7 @@ def rows(fields: dict[str, Any], _folder: str) -> Iterator[Row | Skipped]:
             raise UnusableError(f"question {question}: {reason}")
     for answer, best, scores in understood:
         name = take.label(fields.get("id") or fields.get("external_id"))
-        yield Row(query, list(samples.values()), best, scores, answer.user, id=name)
+        yield LabelRow(query, list(samples.values()), best, scores, answer.user, id=name)
 
 
 def _answers(responses: object) -> Iterator[_Answer]:

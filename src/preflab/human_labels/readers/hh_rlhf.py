@@ -8,7 +8,7 @@ from typing import Any
 
 from preflab.human_labels import fields as take
 from preflab.human_labels.fields import UnusableError
-from preflab.human_labels.readers import Row
+from preflab.human_labels.readers import LabelRow
 
 TURN = "\n\nAssistant:"
 TASKS = ("helpful-base", "helpful-online", "helpful-rejection-sampled", "harmless-base")  # the folders of the release
@@ -20,10 +20,10 @@ def sniff(fields: dict[str, Any]) -> bool:
     return "prompt" not in fields and all(isinstance(one, str) and TURN in one for one in both)
 
 
-def rows(fields: dict[str, Any], folder: str) -> Iterator[Row]:
+def rows(fields: dict[str, Any], folder: str) -> Iterator[LabelRow]:
     """One row; the chosen sample is the first."""
     query, samples = split(take.text(fields.get("chosen"), "chosen"), take.text(fields.get("rejected"), "rejected"))
-    yield Row(query, samples, best=0, task=folder if folder in TASKS else "")
+    yield LabelRow(query, samples, best=0, task=folder if folder in TASKS else "")
 
 
 def split(chosen: str, rejected: str) -> tuple[str, list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from preflab.human_labels import fields as take
 from preflab.human_labels.fields import UnusableError
-from preflab.human_labels.readers import Row, Skipped
+from preflab.human_labels.readers import LabelRow, SkippedRecord
 
 CONTROLS = ("pairwise", "choices", "ranker")
 
@@ -19,24 +19,24 @@ def sniff(fields: dict[str, Any]) -> bool:
     return isinstance(fields.get("data"), dict) and isinstance(fields.get("annotations"), list)
 
 
-def rows(fields: dict[str, Any], _folder: str) -> Iterator[Row | Skipped]:
+def rows(fields: dict[str, Any], _folder: str) -> Iterator[LabelRow | SkippedRecord]:
     """One row for each annotation."""
     data = take.mapping(fields.get("data"), "data")
     annotations = take.items(fields.get("annotations"), "annotations")
     if not annotations:
-        yield Skipped("not annotated")
+        yield SkippedRecord("not annotated")
         return
     query, samples = take.query(data), take.samples(data)
     for i, found in enumerate(annotations):
         annotation = take.mapping(found, f"annotations[{i}]")
         if annotation.get("was_cancelled"):
-            yield Skipped("annotation cancelled")
+            yield SkippedRecord("annotation cancelled")
             continue
         results = take.items(annotation.get("result"), f"annotations[{i}].result")
         best, scores = _answer([take.mapping(one, "result") for one in results], list(samples))
         who = annotation.get("completed_by")
         labeller = take.label(who.get("email") or who.get("id")) if isinstance(who, dict) else take.label(who)
-        yield Row(query, list(samples.values()), best, scores, labeller, id=take.label(fields.get("id")))
+        yield LabelRow(query, list(samples.values()), best, scores, labeller, id=take.label(fields.get("id")))
 
 
 def _answer(results: list[dict[str, Any]], names: list[str]) -> tuple[int | None, list[float] | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from preflab.human_labels import fields as take
 from preflab.human_labels.fields import UnusableError
-from preflab.human_labels.readers import Row
+from preflab.human_labels.readers import LabelRow
 
 TASKS = ("sentiment", "descriptiveness", "cnndm", "tldr")  # the folders of the release
 LABELS = ("best", "score", "difference")
@@ -20,7 +20,7 @@ def sniff(fields: dict[str, Any]) -> bool:
     return isinstance(fields.get("query"), list) and ("sample0" in fields or "sample" in fields)
 
 
-def rows(fields: dict[str, Any], folder: str) -> Iterator[Row]:
+def rows(fields: dict[str, Any], folder: str) -> Iterator[LabelRow]:
     """One row."""
     kinds = [name for name in LABELS if name in fields]
     if len(kinds) != 1:
@@ -29,14 +29,14 @@ def rows(fields: dict[str, Any], folder: str) -> Iterator[Row]:
     task = folder if folder in TASKS else ""
     if kinds == ["score"]:
         score = take.number(fields["score"], "score")
-        yield Row(query, [take.items(fields.get("sample"), "sample")], None, [score], task=task)
+        yield LabelRow(query, [take.items(fields.get("sample"), "sample")], None, [score], task=task)
         return
     count = max(2, sum(name.removeprefix("sample").isdecimal() for name in fields if name.startswith("sample")))
     samples = [take.items(fields.get(f"sample{i}"), f"sample{i}") for i in range(count)]
     if kinds == ["best"]:
-        yield Row(query, samples, take.integer(fields["best"], "best"), task=task)
+        yield LabelRow(query, samples, take.integer(fields["best"], "best"), task=task)
         return
     scores = [0.0, take.number(fields["difference"], "difference")]
     if count != 2:
         raise UnusableError(f"a difference between {count} samples, expected two")
-    yield Row(query, samples, take.highest(scores), scores, task=task)
+    yield LabelRow(query, samples, take.highest(scores), scores, task=task)

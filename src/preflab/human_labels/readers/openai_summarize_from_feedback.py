@@ -8,7 +8,7 @@ from typing import Any
 
 from preflab.human_labels import fields as take
 from preflab.human_labels.fields import UnusableError
-from preflab.human_labels.readers import Row
+from preflab.human_labels.readers import LabelRow
 
 QUERIES = {"post": "tldr", "article": "cnndm"}  # what was summarised, and the paper's name of the task
 
@@ -18,13 +18,13 @@ def sniff(fields: dict[str, Any]) -> bool:
     return isinstance(fields.get("info"), dict) and ("summaries" in fields or "summary" in fields)
 
 
-def rows(fields: dict[str, Any], _folder: str) -> Iterator[Row]:
+def rows(fields: dict[str, Any], _folder: str) -> Iterator[LabelRow]:
     """One row."""
     info = take.mapping(fields.get("info"), "info")
     name = next((name for name in QUERIES if info.get(name) is not None), None)
     if name is None:
         raise UnusableError(f"info has {take.shown(list(info))}, expected one of {', '.join(QUERIES)}")
-    row = Row(
+    row = LabelRow(
         query=take.text(info[name], f"info.{name}"),
         samples=[],
         best=None,

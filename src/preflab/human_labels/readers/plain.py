@@ -10,7 +10,7 @@ from typing import Any
 
 from preflab.human_labels import fields as take
 from preflab.human_labels.fields import UnusableError
-from preflab.human_labels.readers import Row
+from preflab.human_labels.readers import LabelRow
 
 
 def sniff(fields: dict[str, Any]) -> bool:
@@ -18,7 +18,7 @@ def sniff(fields: dict[str, Any]) -> bool:
     return "query" in fields and ("samples" in fields or ("sample0" in fields and isinstance(fields["query"], str)))
 
 
-def rows(fields: dict[str, Any], _folder: str) -> Iterator[Row]:
+def rows(fields: dict[str, Any], _folder: str) -> Iterator[LabelRow]:
     """One row."""
     samples = [take.text(one, f"sample{i}") for i, one in enumerate(_several(fields, "sample"))]
     given = _several(fields, "score")
@@ -33,7 +33,7 @@ def rows(fields: dict[str, Any], _folder: str) -> Iterator[Row]:
     elif "best" not in fields and not scores:
         raise UnusableError("neither best nor scores in it, expected one of them (an empty best is a tie)")
     labeller, task, split, name = (take.label(fields.get(key)) for key in ("labeller", "task", "split", "id"))
-    yield Row(take.text(fields.get("query"), "query"), samples, chosen, scores, labeller, task, split, name)
+    yield LabelRow(take.text(fields.get("query"), "query"), samples, chosen, scores, labeller, task, split, name)
 
 
 def _several(fields: dict[str, Any], name: str) -> list[Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from preflab.human_labels import fields as take
-from preflab.human_labels.readers import Row, hh_rlhf
+from preflab.human_labels.readers import LabelRow, hh_rlhf
 
 
 def sniff(fields: dict[str, Any]) -> bool:
@@ -16,7 +16,7 @@ def sniff(fields: dict[str, Any]) -> bool:
     return "chosen" in fields and "rejected" in fields and not hh_rlhf.sniff(fields)
 
 
-def rows(fields: dict[str, Any], _folder: str) -> Iterator[Row]:
+def rows(fields: dict[str, Any], _folder: str) -> Iterator[LabelRow]:
     """One row; the chosen sample is the first."""
     prompt = fields.get("prompt")
     if isinstance(fields.get("chosen"), list):
@@ -24,7 +24,7 @@ def rows(fields: dict[str, Any], _folder: str) -> Iterator[Row]:
         start = take.conversation(prompt, "prompt") if isinstance(prompt, list) else []
         if isinstance(prompt, str) and ("Human", prompt) not in chosen:  # some sets repeat it in both
             start = [("Human", prompt)]
-        query, samples = hh_rlhf.split(take.told([*start, *chosen]), take.told([*start, *rejected]))
+        query, samples = hh_rlhf.split(take.transcript([*start, *chosen]), take.transcript([*start, *rejected]))
     else:
         samples = [take.text(fields.get(name), name) for name in ("chosen", "rejected")]
         if prompt is None:
@@ -33,4 +33,4 @@ def rows(fields: dict[str, Any], _folder: str) -> Iterator[Row]:
             samples = [sample[len(query) :] for sample in samples]
         else:
             query = take.text(prompt, "prompt")
-    yield Row(query, samples, best=0)
+    yield LabelRow(query, samples, best=0)

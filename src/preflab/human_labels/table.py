@@ -1,4 +1,4 @@
-"""What `pipelines.ingest --out` writes and a stage reads: human labels as texts, and where each is from, in parquet.
+"""The parquet table of human labels that `pipelines.ingest --out` writes and a stage reads.
 
     query, samples, best, scores, labeller, task, split, id      the schema `plain`, which ingest reads again
     file, row                                                    the file and the number of the record in it
@@ -25,8 +25,8 @@ BATCH = 1 << 10  # rows that are read at a time
 
 
 @dataclass(slots=True)
-class Label:
-    """One answer.  `best` indexes `samples`, None for a tie or for the score of a single sample."""
+class HumanLabel:
+    """One answer, a row of the table.  `best` indexes `samples`, None for a tie or for the score of a single sample."""
 
     query: str
     samples: list[str]
@@ -42,8 +42,11 @@ class Label:
     sample_ids: list[list[int]] | None
 
 
-class Writer:
-    """Labels into `path`, which appears only with `finish`: a refused file leaves nothing behind."""
+class LabelWriter:
+    """Labels into `path`, which appears only with `finish`: of refused labels nothing is written.
+
+    Raises PreflabError if `path` is a folder.
+    """
 
     def __init__(self, path: Path) -> None:
         import pyarrow.parquet as pq
@@ -52,11 +55,11 @@ class Writer:
             raise PreflabError(f"--out {path}: a folder; expected the name of a file to write")
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.part = path, path.with_name(f"{path.name}.part")
-        self.rows: list[Label] = []
+        self.rows: list[HumanLabel] = []
         self.parquet = pq.ParquetWriter(self.part, schema())
 
-    def add(self, labels: Sequence[Label]) -> None:
-        """Write them behind the others."""
+    def add(self, labels: Sequence[HumanLabel]) -> None:
+        """Write them after the others."""
         self.rows += labels
         if len(self.rows) >= GROUP:
             self._flush()
@@ -69,7 +72,7 @@ class Writer:
         self.part.replace(self.path)
 
     def close(self) -> None:
-        """What is not finished disappears."""
+        """Remove the file unless it is finished."""
         self.parquet.close()
         self.part.unlink(missing_ok=True)
 
@@ -85,7 +88,7 @@ class Writer:
 
 
 def schema() -> "pa.Schema":
-    """The columns of the file, in the order of Label."""
+    """The columns of the file, in the order of HumanLabel."""
     import pyarrow as pa
 
     text, whole, ids = pa.string(), pa.int64(), pa.list_(pa.int32())
@@ -97,23 +100,26 @@ def schema() -> "pa.Schema":
         "query_ids": ids,
         "sample_ids": pa.list_(ids),
     }
-    return pa.schema([(field.name, kinds.get(field.name, text)) for field in fields(Label)])
+    return pa.schema([(field.name, kinds.get(field.name, text)) for field in fields(HumanLabel)])
 
 
 def about(path: Path) -> dict[str, Any]:
-    """`tokenizer`, `files` and `formats` of a file of `ingest --out`."""
+    """`tokenizer`, `files` and `formats` of a file of `ingest --out`.  Raises PreflabError if it is no such file."""
     import pyarrow.parquet as pq
 
-    found: dict[str, Any] = json.loads(_opened(pq, path).metadata.metadata[KEY])
-    return found
+    metadata: dict[str, Any] = json.loads(_opened(pq, path).metadata.metadata[KEY])
+    return metadata
 
 
-def read_ingested(path: Path) -> Iterator[Label]:
-    """The labels of a file of `ingest --out` in their order, a batch at a time; the file is checked at once."""
+def read_labels(path: Path) -> Iterator[HumanLabel]:
+    """The labels of a file of `ingest --out` in their order, a batch at a time.
+
+    Raises PreflabError, before the first label is asked for, if it is no such file.
+    """
     import pyarrow.parquet as pq
 
     file = _opened(pq, path)
-    return (Label(**row) for batch in file.iter_batches(BATCH) for row in batch.to_pylist())
+    return (HumanLabel(**row) for batch in file.iter_batches(BATCH) for row in batch.to_pylist())
 
 
 def _opened(pq: Any, path: Path) -> Any:
