@@ -3,6 +3,7 @@
 import errno
 import re
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -126,3 +127,14 @@ def test_read_only_output_folder_is_one_line(
     assert len(error.splitlines()) == 1
     assert str(tmp_path / "raw") in error
     assert "read-only" in error
+
+
+def test_an_occupied_port_is_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = command(PROJECT, "pipelines.ui", "--port", str(port))
+    assert run.stdout == ""
+    assert error_of(run).startswith(f"error: port {port} is in use")
+    assert run.stderr.count("\n") == 1

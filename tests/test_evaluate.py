@@ -3,9 +3,26 @@
 import math
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import torch
 
-from preflab.evaluate import metrics
+from helpers.tiny_model import END, task
+from helpers.tiny_training import random_comparisons
+from helpers.toy_reviews import reviews
+from preflab import labellers
+from preflab.comparisons import Comparison, calibration, synthetic, write
+from preflab.corpora.queries import load_texts
+from preflab.errors import PreflabError
+from preflab.evaluate import metrics, responses
+from preflab.labellers.classifiers import linear
+from preflab.models import reward_model
+from preflab.sampling import reference
+from preflab.settings import stages
+from preflab.settings.data import LabellerSettings
+from preflab.settings.method import EvaluationSettings, FrontierSettings, RuntimeSettings
+from preflab.stages import evaluate
+from preflab.training.reward import batch_of
 
 
 def test_mean_and_standard_error():
@@ -35,3 +52,107 @@ def test_vader_knows_good_from_bad():
     good, bad = metrics.vader(["A wonderful, lovely film.", "A horrible, awful film."])
     assert good > 0.5
     assert bad < -0.5
+
+
+# --- the stage --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def comparisons(tmp_path, queries):
+    """A folder of the stage comparisons, as far as an evaluation reads it."""
+    folder = tmp_path / "comparisons"
+    folder.mkdir()
+    texts = [text for text, _, _ in reviews(80)]
+    own, judged = (
+        linear.load(queries / "classifiers", name).score(texts).reshape(-1, 4) for name in ("labeller", "judge")
+    )
+    settings = LabellerSettings("classifier", "classifier", "judge", 0.42)
+    calibration.calibrate(settings, {"classifier": own}, judged).save(folder / "labeller.json")
+    labels = [Comparison([1] * 12, [[2] * 24] * 4, 0, "classifier", 1, "reference")]
+    write(labels, folder / "heldout.parquet")
+    return folder
+
+
+def evaluate_settings(method="sample", n=1):
+    return stages.EvaluateStage(task(), EvaluationSettings(16, 3, 8, 1), RuntimeSettings(1, "fp32"), method, n)
+
+
+def test_the_reference_against_itself(tmp_path, model, queries, comparisons):
+    cfg = evaluate_settings()
+    zero, same = tmp_path / "zero", tmp_path / "same"
+    alone = evaluate.run(cfg, queries, model, comparisons, zero)
+    assert "win_rate" not in alone
+    assert alone["kl"] == pytest.approx(0, abs=1e-4)
+    found = evaluate.run(cfg, queries, model, comparisons, same, policy=model, zero_shot=zero)
+    assert found["kl"] == pytest.approx(0, abs=1e-4)
+    assert (found["win_rate"], found["win_low"], found["win_high"]) == (0.5, 0.5, 0.5)  # the same texts: all tie
+    texts = [pq.read_table(folder / "samples.parquet")["response"].to_pylist() for folder in (zero, same)]
+    assert texts[0] == texts[1]
+    assert len(set(texts[0])) > 8
+
+
+def test_many_samples_of_the_reference_for_the_optimal_frontier(tmp_path, model, queries, comparisons):
+    out = tmp_path / "out"
+    cfg = evaluate_settings()
+    cfg.frontier = FrontierSettings(contexts=2, samples=11)  # in parts of 8
+    evaluate.run(cfg, queries, model, comparisons, out)
+    rows = pq.read_table(out / "samples.parquet")["reference_scores"].to_pylist()
+    assert [len(row or []) for row in rows] == [11, 11, *[0] * 14]
+    assert len({score for row in rows[:2] for score in row}) > 11
+    ref = reference.load(RuntimeSettings(1, "fp32"), task(), queries, model, split="test")
+    texts = responses.of_reference(cfg, ref, ref.queries[:2], 11)
+    asked = [query for query, _ in load_texts(queries, "test")[:2] for _ in range(11)]
+    scale = synthetic.load_calibration(comparisons)
+    scores = (labellers.load("classifier", queries).score(asked, texts) - scale.mean) / scale.std
+    assert [score for row in rows[:2] for score in row] == scores.tolist()
+
+
+def test_an_evaluation_says_which_held_out_comparisons_the_reward_model_gets_right(
+    tmp_path, model, queries, comparisons
+):
+    labels = random_comparisons(24)
+    write(labels, comparisons / "heldout.parquet")
+    ref = reference.load(RuntimeSettings(1, "fp32"), task(), queries, model, split="test")
+    learned = reward_model.initial(ref.lm, 1)
+    reward_model.save(learned, tmp_path / "reward", model)
+    evaluate.run(evaluate_settings(), queries, model, comparisons, tmp_path / "zero")
+    found = evaluate.run(
+        evaluate_settings(), queries, model, tmp_path / "zero", tmp_path / "out",
+        policy=model, reward=tmp_path / "reward", zero_shot=tmp_path / "zero",
+    )  # fmt: skip
+    data = batch_of(labels, ref.layout.pad_id, ref.queries.device)
+    with torch.no_grad():
+        favourite = learned.compare(data.queries, data.samples, ref.layout.pad_id).argmax(1)
+    right = (favourite == data.best).tolist()
+    about = pq.read_schema(tmp_path / "out" / "samples.parquet").metadata
+    assert about[b"heldout_right"].decode() == "".join("01"[one] for one in right)
+    assert found["heldout_accuracy"] == pytest.approx(sum(right) / 24)
+
+
+def test_best_of_n_is_the_sample_that_the_reward_likes_best(model, queries):
+    ref = reference.load(RuntimeSettings(1, "fp32"), task(), queries, model, split="test")
+    seen = {}
+
+    def favourite(asked, given):  # the share of one word
+        for query, response in zip(asked.tolist(), given.tolist(), strict=True):
+            seen.setdefault(tuple(query), []).append(response)
+        return (given == 4).float().sum(1)
+
+    got = responses.best_of_n(evaluate_settings("best_of_n", 6), ref, ref.queries[:5], favourite)
+    assert got.kl.tolist() == pytest.approx([math.log(6) - 5 / 6] * 5)
+    for query, chosen in zip(ref.queries[:5].tolist(), got.tokens.tolist(), strict=True):
+        scores = [row.count(4) if END in row[4:] else -1.0 for row in seen[tuple(query)]]
+        assert len(scores) == 6
+        assert (chosen.count(4) if END in chosen[4:] else -1.0) == max(scores)
+
+
+def test_texts_of_a_baseline_are_scored_like_samples(tmp_path, model, queries, comparisons):
+    found = evaluate.run(evaluate_settings("lead_3"), queries, model, comparisons, tmp_path / "lead3")
+    rows = pq.read_table(tmp_path / "lead3" / "samples.parquet").to_pylist()
+    assert all(row["query"].startswith(row["response"]) for row in rows)
+    assert all(math.isnan(row["kl"]) for row in rows)
+    assert "kl" not in found
+    expected = labellers.load("judge", queries).score([], [row["response"] for row in rows])
+    assert [row["judge"] for row in rows] == expected.tolist()
+    with pytest.raises(PreflabError, match=r"test\.parquet: 16 of the first 16 queries have no reference response"):
+        evaluate.run(evaluate_settings("reference"), queries, model, comparisons, tmp_path / "none")

@@ -1,5 +1,6 @@
 """What policy and reward model read of a query, and where a response ends."""
 
+import pytest
 import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -8,10 +9,13 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from helpers.tiny_model import END, LAYOUT, PAD, gpt2, policy_stage, task
 from helpers.tiny_training import random_comparisons
 from helpers.toy_reviews import WORDS
+from preflab.errors import PreflabError
 from preflab.models import causal_lm
-from preflab.sampling import passing, prompt, rollout
+from preflab.sampling import passing, prompt, reference, rollout
+from preflab.settings.method import RuntimeSettings
 from preflab.training import ppo
 
+CONTEXT = 32  # of tiny_model.gpt2
 AROUND = LAYOUT._replace(prefix=(8, 9), suffix=(4,))
 
 
@@ -66,3 +70,12 @@ def test_responses_for_labels_are_drawn_behind_prefix_and_suffix():
     assert torch.equal(found, wrapped)
     bare = passing.passing(lm, queries, 2, task(), LAYOUT._replace(end_id=None), 6, 1, ("test",)).responses
     assert not torch.equal(found, bare)
+
+
+def test_query_and_response_must_fit_into_the_context(tmp_path, model):
+    long = task(response_length=CONTEXT - 5)  # and six tokens of query: one too many
+    with pytest.raises(PreflabError, match=rf"task\.query_length=6, task\.response_length={CONTEXT - 5}: .*shorten"):
+        reference.load(RuntimeSettings(1, "fp32"), long, tmp_path / "unread", model)
+    reference.check_length(task(response_length=CONTEXT - 6), LAYOUT, model)
+    with pytest.raises(PreflabError, match=r"with the 3 of task\.prefix and task\.suffix"):
+        reference.check_length(task(response_length=CONTEXT - 6), LAYOUT._replace(prefix=(1, 2), suffix=(3,)), model)

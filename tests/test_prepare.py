@@ -11,17 +11,22 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer, pre_tokenizers
 
-from helpers.toy_reviews import wheel
-from preflab import corpora
+from helpers import PROJECT
+from helpers.toy_reviews import corpus, prepare_settings, reviews, wheel
+from preflab import corpora, labellers
 from preflab.corpora import Document, queries
 from preflab.errors import PreflabError
+from preflab.grid import kinds
+from preflab.grid.compose import composer
 from preflab.labellers.classifiers import linear
 from preflab.models import causal_lm, sources
 from preflab.models.encoding import token_id
 from preflab.settings import data, stages
+from preflab.settings.load import parse
 from preflab.stages.prepare import HALVES, run
 
 START, END = 3, 4
+CONTEXT = 32  # of tiny_model.gpt2
 texts = st.lists(st.integers(0, 9), max_size=30)
 
 
@@ -269,3 +274,27 @@ def test_classifier_learns_and_survives_saving(tmp_path):
     assert again.score([*good, *bad, "unseen words"]).tolist() == model.score([*good, *bad, "unseen words"]).tolist()
     with pytest.raises(PreflabError, match="all of one label"):
         linear.train(good, [1, 1])
+
+
+def test_prepare_refuses_queries_longer_than_the_context(tmp_path, model):
+    with pytest.raises(PreflabError, match=rf"task\.query_length={CONTEXT}: .* context of {CONTEXT} tokens"):
+        run(prepare_settings(CONTEXT), tmp_path / "unread", model, tmp_path / "out")
+
+
+def test_a_corpus_without_periods_is_a_clear_error(tmp_path, model):
+    folder = corpus(tmp_path / "corpus", reviews(60, period="it"))
+    with pytest.raises(PreflabError, match=r"none of the \d+ train texts has a query .*task\.start_text=null"):
+        run(prepare_settings(), folder, model, tmp_path / "out")
+
+
+def test_the_transformer_is_trained_where_a_labeller_wants_it(tmp_path, model):
+    settings = prepare_settings()
+    settings.transformer = data.TransformerSettings(1, 2, 16, 270, 24, 4, 16, 3e-3, 1, 1)
+    found = run(settings, corpus(tmp_path / "corpus", reviews(300)), model, tmp_path / "queries")
+    good, bad = labellers.load("transformer", tmp_path / "queries").score(["", ""], ["good " * 8, "bad " * 8])
+    assert good > bad
+    assert found["transformer_accuracy"] > 0.6
+    with composer(PROJECT / "conf") as compose:
+        prepared = kinds.KINDS["prepare"].owns(compose(["labeller=transformer"]))
+        assert kinds.KINDS["prepare"].owns(compose([]))["transformer"] is None
+    assert parse("prepare", prepared, "conf").transformer.width == 512  # the paper's
