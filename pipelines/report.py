@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument(
         "--claims", type=Path, default=CLAIMS, help="the claims and their bounds (default: %(default)s)"
     )
-    parser.add_argument("--tables", type=Path, default=TABLES, help="the tables of results (default: %(default)s)")
+    parser.add_argument("--tables", type=Path, default=TABLES, help="the sections of the page, their tables and figures")
     parser.add_argument(
         "--out", type=Path, help="folder of the report; with --from-mlflow and without it, tables are printed"
     )
@@ -43,14 +43,14 @@ def main() -> None:
         grid = from_files(about, root)
     report = page.build(grid, args.claims, args.tables)
     if not args.out:
-        print("\n".join(table.markdown() for table in report.results))
+        print("\n".join(table.markdown() for table in report.tables))
         return
     files = page.write(report, args.out)
     if args.params:
         texts = {path.relative_to(args.out).as_posix(): path.read_text() for path in files if path.suffix != ".png"}
         tracking.log_grid(about["grid"], about, root, {}, texts)
     verdicts = page_claims.counts(report.claims)
-    counts = f"{len(report.results)} tables, {len(report.figures)} figures; {verdicts}"
+    counts = f"{len(report.tables)} tables, {len(report.figures)} figures; {verdicts}"
     print(f"{args.out / 'index.html'}: {counts}")
 
 

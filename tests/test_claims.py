@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preflab.errors import PreflabError
-from preflab.evaluate.statistics import Interval
+from preflab.evaluate.statistics import LEVEL, Interval, Resamples
 from preflab.report import page, table
-from preflab.report.cells import select as select_cells
-from preflab.report.cells.load import Cell, Grid
-from preflab.report.claims import decide, evidence, verdicts
-from preflab.report.claims.evidence import Bootstrap, Spreads, bootstrap, components, needed
+from preflab.report.cells import selection as selection_cells
+from preflab.report.cells.results import CellResults, GridResults
+from preflab.report.claims import decide, verdicts
+from preflab.report.claims import page as page_claims
+from preflab.report.claims.evidence import BootstrapEvidence, SpreadRatio, bootstrap, components, needed
 from preflab.report.claims.page import as_json, markdown, settle_text
 from preflab.report.claims.verdicts import (
     CONTRADICTED,
@@ -30,6 +31,7 @@ from preflab.report.claims.verdicts import (
     holm,
     most,
 )
+from preflab.report.tables import style as style_tables
 
 CLAIMS = Path(__file__).parents[1] / "conf/claims.yaml"
 ABOVE_70 = Region(above=70)
@@ -157,8 +159,8 @@ def test_resampled_contexts_give_the_textbook_interval():
 def test_resampled_seeds_have_the_variance_of_a_mean_of_seeds():
     found = bootstrap([np.array([[1.0, 1.0], [3.0, 3.0]])], lambda mean: mean)
     # (1, 1), (1, 2), (2, 1), (2, 2) are drawn alike, and seeds lie at 2 ± √2: variance ½ · 2 = s²/S with s² = 2
-    assert sorted(set(found.draws.round(9))) == pytest.approx([2 - sqrt(2), 2, 2 + sqrt(2)])
-    assert found.draws.var() == pytest.approx(1, rel=0.05)
+    assert sorted(set(found.resamples.draws.round(9))) == pytest.approx([2 - sqrt(2), 2, 2 + sqrt(2)])
+    assert found.resamples.draws.var() == pytest.approx(1, rel=0.05)
     assert found.interval(0.05) == pytest.approx((2, 2 - sqrt(2), 2 + sqrt(2)))
 
 
@@ -178,14 +180,14 @@ def test_arms_are_resampled_together():
     st.integers(0, 2),
 )
 def test_a_bound_is_outside_of_the_interval_exactly_if_its_p_value_says_so(draws, bound, alpha, lost):
-    found = Bootstrap(4.5, np.sort(np.array(draws, float)), np.zeros((1, 2)), lost=lost)
+    found = BootstrapEvidence(Resamples(4.5, np.sort(np.array(draws, float)), lost), np.zeros((1, 2)))
     _, low, high = found.interval(alpha)
     assert (low > bound) == (2 * found.at_most(bound) <= alpha * (1 + 1e-9))
     assert (high < bound) == (2 * found.at_least(bound) <= alpha * (1 + 1e-9))
 
 
 def test_spreads_of_two_seeds_by_the_closed_form():
-    found = Spreads(4.0, (2, 2))  # F(1, 1): P(F ≤ x) = 2/π · atan √x
+    found = SpreadRatio(4.0, (2, 2))  # F(1, 1): P(F ≤ x) = 2/π · atan √x
     for bound in (0.5, 1, 3, 10):
         assert found.at_most(bound) == pytest.approx(1 - 2 / pi * atan(4 / bound))
         assert found.at_least(bound) == pytest.approx(2 / pi * atan(4 / bound))
@@ -231,11 +233,11 @@ def test_the_contexts_asked_for_do_settle_it():
 
 
 def test_needed_seeds_of_a_spread():
-    seeds = Spreads(3.0, (3, 3)).needed(1, 0.05)["seeds"]
+    seeds = SpreadRatio(3.0, (3, 3)).needed(1, 0.05)["seeds"]
     assert seeds is not None
-    assert Finding(Spreads(3.0, (seeds, seeds)), Region(above=1)).verdict(0.05) == REPRODUCED
-    assert Finding(Spreads(3.0, (seeds - 1, seeds - 1)), Region(above=1)).verdict(0.05) == INCONCLUSIVE
-    assert Spreads(1.0, (3, 3)).needed(1, 0.05) == {"seeds": None}
+    assert Finding(SpreadRatio(3.0, (seeds, seeds)), Region(above=1)).verdict(0.05) == REPRODUCED
+    assert Finding(SpreadRatio(3.0, (seeds - 1, seeds - 1)), Region(above=1)).verdict(0.05) == INCONCLUSIVE
+    assert SpreadRatio(1.0, (3, 3)).needed(1, 0.05) == {"seeds": None}
 
 
 def test_the_most_demanding_check_says_what_is_needed():
@@ -253,10 +255,10 @@ NOISE = np.random.default_rng(1).normal(size=CONTEXTS)  # of contexts, the same 
 NOISE -= NOISE.mean()
 
 
-def cell(name: str, row: dict, **values: float) -> Cell:
+def cell(name: str, row: dict, **values: float) -> CellResults:
     """A cell whose columns are `values` plus a little noise; `kl` alone differs from seed to seed."""
     seed = row.get("seed")
-    level = {"judge": 0.0, "labeller": 0.0, "vader": 0.0, "kl": 0.0, "distinct": 1.0} | values
+    level = {"judge": 0.0, "true_score": 0.0, "vader": 0.0, "kl": 0.0, "distinct": 1.0} | values
     shift = (seed or 0) * level.pop("kl_spread", 0.001)
     repeats = max(1, round(1 / level.pop("distinct")))
     samples = {
@@ -280,7 +282,7 @@ def cell(name: str, row: dict, **values: float) -> Cell:
         samples["reference_scores"] = [[best] * 4 for _ in range(CONTEXTS)]
     early, accuracy = level.pop("early", 1.0), level.pop("accuracy", 0.4)
     samples |= {key: list(value + 0.01 * NOISE) for key, value in level.items()}
-    metrics |= {key: float(np.mean(samples[key])) for key in level} | {"labeller_se": 0.1, "reward_model_se": 0.1}
+    metrics |= {key: float(np.mean(samples[key])) for key in level} | {"true_score_se": 0.1, "reward_model_se": 0.1}
     metrics["reward_model"] = 1.0
     curve = {"episode": np.arange(1.0, 41), "true_score": np.linspace(0, 2, 40), "kl": np.ones(40)}
     curve["true_score"][3:7] += early  # 7.5 to 17.5 % of 40 updates
@@ -294,52 +296,54 @@ def cell(name: str, row: dict, **values: float) -> Cell:
     trained = full["labels"] is not None
     ids = {"reward": name, "ppo": name} if trained else {}
     curve, reward, right = (curve, reward, right) if trained else ({}, {}, ())
-    return Cell(name, full | ids | {"evaluate": name}, metrics, samples, curve, reward, {}, {}, {}, right)
+    return CellResults(name, full | ids | {"evaluate": name}, metrics, samples, curve, reward, {}, {}, {}, right)
 
 
-def rl(task: str, labels: str, collection: str = "offline", more: dict | None = None, **values: float) -> list[Cell]:
+def rl(
+    task: str, labels: str, collection: str = "offline", more: dict | None = None, **values: float
+) -> list[CellResults]:
     """Three seeds of a policy."""
     axes = {"task": task, "labels": labels, "collection": collection, "kl_target": 10.0} | (more or {})
     tag = "-".join(str(value) for key, value in axes.items() if key not in ("overrides", "kl_target"))
     return [cell(f"{tag}-{seed}", axes | {"seed": seed}, **({"kl": 10} | values)) for seed in (1, 2, 3)]
 
 
-def style(task: str) -> list[Cell]:
+def style(task: str) -> list[CellResults]:
     """Claims 1 to 4, 6 to 8."""
-    cells = [cell(f"{task}-zero-shot", {"task": task}, judge=0, labeller=1, best=5.0)]
-    cells += rl(task, "5k", judge=2, labeller=2, accuracy=0.40)
-    cells += rl(task, "5k", "online", judge=1.9, labeller=2)
-    cells += rl(task, "60k", judge=1.99, labeller=2.8, accuracy=0.45, early=1.5)
-    return cells + rl(task, "mock", judge=2, labeller=3)
+    cells = [cell(f"{task}-zero-shot", {"task": task}, judge=0, true_score=1, best=5.0)]
+    cells += rl(task, "5k", judge=2, true_score=2, accuracy=0.40)
+    cells += rl(task, "5k", "online", judge=1.9, true_score=2)
+    cells += rl(task, "60k", judge=1.99, true_score=2.8, accuracy=0.45, early=1.5)
+    return cells + rl(task, "direct", judge=2, true_score=3)
 
 
-def ablations(task: str) -> list[Cell]:
+def ablations(task: str) -> list[CellResults]:
     """Claims 2, 8 to 10, 19 to 22."""
     more = {"episodes": 3200, "overrides": {"policy.episodes": "3200"}}
-    cells = rl(task, "mock", more=more, judge=2, labeller=4)
+    cells = rl(task, "direct", more=more, judge=2, true_score=4)
     other = {"labeller": "vader", "zero_shot": f"{task}-zero-shot-vader"}
     cells.append(cell(f"{task}-zero-shot-vader", {"task": task} | other))
-    cells += rl(task, "mock", more=other | {"overrides": {"labeller": "vader"}}, judge=1, labeller=9)
+    cells += rl(task, "direct", more=other | {"overrides": {"labeller": "vader"}}, judge=1, true_score=9)
     for name, values in {
-        "no_kl": {"kl": 40, "labeller": 8, "distinct": 0.1},
+        "no_kl": {"kl": 40, "true_score": 8, "distinct": 0.1},
         "entropy": {"kl": 35},
         "fixed_kl": {"kl": 10, "kl_spread": 1},
-        "shared_reward": {"accuracy": 0.3, "labeller": 0.5},
+        "shared_reward": {"accuracy": 0.3, "true_score": 0.5},
         "from_policy": {"accuracy": 0.4},
-        "flip_both": {"labeller": 0, "kl": 10},
-        "flip_reward": {"labeller": -2, "kl": 60},
+        "flip_both": {"true_score": 0, "kl": 10},
+        "flip_reward": {"true_score": -2, "kl": 60},
         "fixed_no_normalize": {"kl": 10, "kl_spread": 1000},
     }.items():
         target = None if name in ("no_kl", "entropy", "fixed_kl", "fixed_no_normalize") else 10.0
         axes = {"ablation": name, "overrides": {"ablation": name}, "kl_target": target}
         cells += rl(task, "5k", more=axes, **values)
     for name in ("none", "epochs2", "epochs3", "epochs4", "epochs5"):
-        axes = {"method": "best-of-n", "ablation": name, "overrides": {"ablation": name}, "kl_target": None}
+        axes = {"method": "best_of_n", "ablation": name, "overrides": {"ablation": name}, "kl_target": None}
         cells += rl(task, "5k", more=axes, accuracy=0.4)
     return cells
 
 
-def summaries(task: str) -> list[Cell]:
+def summaries(task: str) -> list[CellResults]:
     """Claims 5, 11 to 18."""
 
     def scores(rouge: float, copied: float, supported: float, judge: float) -> dict[str, float]:
@@ -347,7 +351,11 @@ def summaries(task: str) -> list[Cell]:
         return rouges | {"copied_sentences": copied, "supported": supported, "judge": judge}
 
     cells = [
-        cell(f"{task}-{method}", {"task": task} | ({} if method == "zero-shot" else {"method": method}), **values)
+        cell(
+            f"{task}-{method}",
+            {"task": task} | ({} if method == "zero-shot" else {"method": method.replace("-", "_")}),
+            **values,
+        )
         for method, values in {
             "zero-shot": scores(0.2, 0.08, 0.2, 0),
             "supervised": scores(0.31, 0.16, 0.3, 0.5),
@@ -361,15 +369,15 @@ def summaries(task: str) -> list[Cell]:
         ("15k", "online", scores(0.29, 0.9, 0.9, 1)),
     ]:
         cells += rl(task, labels, collection, more={"kl_target": None}, **values)
-    return cells + rl(task, "60k", "online", more={"method": "supervised-rl"}, **scores(0.33, 0.3, 0.6, 0.9))
+    return cells + rl(task, "60k", "online", more={"method": "supervised_rl"}, **scores(0.33, 0.3, 0.6, 0.9))
 
 
-def grid(*cells: Cell) -> Grid:
-    return Grid("made-up", "1/10", "1/100", tuple(cells))
+def grid(*cells: CellResults) -> GridResults:
+    return GridResults("made-up", "1/10", "1/100", tuple(cells))
 
 
 @pytest.fixture(scope="module")
-def whole() -> Grid:
+def whole() -> GridResults:
     return grid(*style("sentiment"), *ablations("sentiment"), *summaries("cnndm"))
 
 
@@ -386,11 +394,11 @@ def test_a_grid_that_behaves_as_the_paper_says_reproduces_all_22_claims(decided)
 
 def test_a_grid_that_behaves_the_other_way_contradicts(decided):
     turned = grid(
-        cell("sentiment-zero-shot", {"task": "sentiment"}, judge=3, labeller=0, best=3.01),
-        *rl("sentiment", "5k", judge=2, labeller=2, accuracy=0.45),
-        *rl("sentiment", "5k", "online", judge=3, labeller=2),
-        *rl("sentiment", "60k", judge=3, labeller=1, accuracy=0.4, early=0.5),
-        *rl("sentiment", "mock", judge=3, labeller=3, kl=30),
+        cell("sentiment-zero-shot", {"task": "sentiment"}, judge=3, true_score=0, best=3.01),
+        *rl("sentiment", "5k", judge=2, true_score=2, accuracy=0.45),
+        *rl("sentiment", "5k", "online", judge=3, true_score=2),
+        *rl("sentiment", "60k", judge=3, true_score=1, accuracy=0.4, early=0.5),
+        *rl("sentiment", "direct", judge=3, true_score=3, kl=30),
     )
     verdict = {claim.key: claim.verdict for claim in decide.decide(CLAIMS, turned)}
     contradicted = {key for key, found in verdict.items() if found == CONTRADICTED}
@@ -438,14 +446,18 @@ def test_seeds_contexts_and_cells_of_a_check(decided):
 # Selection -----------------------------------------------------------------------------------------------------------
 
 
-def names(found: Grid, of: dict, against: dict | None = None) -> list[tuple[str, ...]]:
-    return [tuple(arm.name for arm in pair if arm) for pair in select_cells.pairs(found, "sentiment", of, against)]
+def names(found: GridResults, of: dict, against: dict | None = None) -> list[tuple[str, ...]]:
+    return [tuple(arm.name for arm in pair if arm) for pair in selection_cells.pairs(found, "sentiment", of, against)]
 
 
 def test_what_a_check_does_not_name_is_equal_in_both(whole):
-    assert names(whole, {"ablation": "no_kl"}, {}) == [("5k offline, no_kl", "5k offline")]  # not mock, not 60k
-    assert names(whole, {"labels": "direct"}) == [("mock",), ("mock",), ("mock",)]  # 100 and 3,200 episodes, VADER
-    assert names(whole, {"labels": ["5k", "60k"], "collection": "offline"}, {"method": "zero-shot"}) == [
+    assert names(whole, {"ablation": "no_kl"}, {}) == [("5k offline, no_kl", "5k offline")]  # not direct, not 60k
+    assert names(whole, {"labels": "direct"}) == [
+        ("direct",),
+        ("direct",),
+        ("direct",),
+    ]  # 100, 3,200 episodes, VADER
+    assert names(whole, {"labels": ["5k", "60k"], "collection": "offline"}, {"method": "zero_shot"}) == [
         ("5k offline", "zero-shot"),
         ("60k offline", "zero-shot"),
     ]
@@ -454,7 +466,7 @@ def test_what_a_check_does_not_name_is_equal_in_both(whole):
 def test_most_and_fewest_compare_across_the_axis_that_they_name(whole):
     most_, fewest = {"labels": "direct", "episodes": "most"}, {"labels": "direct", "episodes": "fewest"}
     pairs = names(whole, most_ | {"labeller": "classifier"}, fewest | {"labeller": "classifier"})
-    assert pairs == [("mock, labeller classifier, 3,200 episodes", "mock, labeller classifier, 100 episodes")]
+    assert pairs == [("direct, labeller classifier, 3,200 episodes", "direct, labeller classifier, 100 episodes")]
     assert names(grid(*style("sentiment")), most_, fewest) == []  # a policy is not compared with itself
 
 
@@ -462,7 +474,7 @@ def test_other_axes_of_a_grid_keep_arms_apart():
     fast = rl("sentiment", "5k", more={"overrides": {"policy.lr": "1e-4"}})
     cells = grid(*rl("sentiment", "60k"), *rl("sentiment", "5k"), *fast)
     assert names(cells, {"labels": "60k"}, {"labels": "5k"}) == [("60k offline", "5k offline")]
-    assert [arm.family for arm, _ in select_cells.pairs(cells, "sentiment", {"labels": "5k"}, None)] == [
+    assert [arm.family for arm, _ in selection_cells.pairs(cells, "sentiment", {"labels": "5k"}, None)] == [
         "sentiment, tiny",
         "sentiment, tiny, policy.lr=1e-4",
     ]
@@ -524,8 +536,9 @@ def test_an_open_claim_says_what_would_settle_it():
     claim = decide.decide(CLAIMS, found)[0]
     assert claim.verdict == INCONCLUSIVE
     text = settle_text(claim)
-    assert text.startswith("at the variance seen here about ")
+    assert text.startswith("Would need about ")
     assert f"{claim.settle['contexts']:,} contexts" in text
+    assert "at the variance observed" in text
     assert claim.settle["contexts"] > CONTEXTS
     assert text in markdown(found, [claim], "")
     (stored,) = json.loads(as_json(found, [claim]))["claims"]
@@ -548,8 +561,8 @@ def test_a_decided_claim_says_if_its_reward_models_guess(tmp_path, accuracy, gue
     for text in files["claims.md"], files["index.md"], files["index.html"]:
         assert (care in text) == guesses
         assert ("a reward model guesses" in text) == guesses
-    known = "* Reward models that know no more than chance: of 60k online."
-    assert files["claims.md"].count(known) == (9 if guesses else 0)
+    sentence = "* Reward models that are no better than chance: of 60k online."
+    assert files["claims.md"].count(sentence) == (9 if guesses else 0)
 
 
 def test_the_report_takes_baselines_and_ablations(whole, tmp_path):
@@ -607,6 +620,23 @@ def test_a_claim_that_lacks_a_part_is_refused(tmp_path):
         decide.read(tmp_path / "none.yaml")
 
 
-def test_equal_draws_for_equal_sizes():
-    assert evidence._counts(5, 0).sum(1).tolist() == [5] * evidence.RESAMPLES
-    assert (evidence._counts(5, 0) == evidence._counts.__wrapped__(5, 0)).all()
+def test_no_number_has_two_intervals(whole, decided):
+    """What a table and a check both measure has one 95 % interval; the level that decided is next to the verdict."""
+    (table_1,) = style_tables.table_1(whole)
+    printed = {row.values["comparison"]: row.values["wins"] for row in table_1.rows}
+    compared = 0
+    for claim in decided.values():
+        for check_ in claim.checks:
+            name = " vs ".join(arm.name for arm in check_.arms)
+            if check_.settings["measure"] == "win_rate" and name in printed and "sentiment: " in check_.text:
+                assert check_.interval == pytest.approx([100 * end for end in printed[name]])
+                compared += 1
+    assert compared >= 4
+    for check_ in decided["five_thousand_suffice"].checks:
+        assert check_.interval == check_.finding.evidence.interval(1 - LEVEL)
+        assert check_.deciding_alpha < 1 - LEVEL
+        _, low, high = check_.deciding_interval
+        assert low <= check_.interval.low <= check_.interval.high <= high
+    (line, *_) = page_claims.lines(list(decided.values()))
+    assert (line.verdict, line.level) == (REPRODUCED, "99.77 %")  # the first of 22 by Holm
+    assert line.ours == "100.0 [100.0, 100.0] % of contexts"

@@ -17,9 +17,11 @@ from preflab.errors import PreflabError
 from preflab.report import captions, page
 from preflab.report.cells.load import from_files
 from preflab.report.claims import decide
+from preflab.report.claims import page as page_claims
 from preflab.report.claims.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED
 from preflab.report.paper.style import FIGURE_2, FIGURE_2_EPISODES, FIGURE_3, FIGURE_3_KL
 from preflab.report.samples import side_by_side
+from preflab.report.table import Table
 from preflab.report.tables import provenance as provenance_tables
 
 ROOT = Path(__file__).parents[1]
@@ -34,14 +36,18 @@ def finished(tmp_path_factory) -> tuple[Path, dict]:
 
 
 @pytest.fixture(scope="module")
-def report(finished) -> page.Report:
+def report(finished) -> page.ReportContents:
     root, about = finished
     return page.build(from_files(about, root), CLAIMS, TABLES)
 
 
-def shown(report: page.Report, label: str, task: str = "sentiment") -> dict[str, dict[str, str]]:
+def all_tables(report: page.ReportContents) -> list[Table]:
+    return [*report.tables, report.stages, report.provenance]
+
+
+def shown(report: page.ReportContents, label: str, task: str = "sentiment") -> dict[str, dict[str, str]]:
     """A table as printed, the rows of a task: first column but the task -> column key -> text."""
-    table = next(table for table in report.results + report.making if table.label == label)
+    table = next(table for table in all_tables(report) if table.label == label)
     keys = [column.key for column in table.columns]
     rows = [dict(zip(keys, texts, strict=True)) for texts, _ in table.shown()]
     first = next(key for key in keys if key != "task")
@@ -54,12 +60,12 @@ def test_table_1_is_worked_out_by_hand(report):
     assert rows["5k offline vs zero-shot"]["wins"].startswith("68.8 [")
     assert rows["60k offline vs zero-shot"]["wins"] == "100.0 [100.0, 100.0]"
     assert rows["5k offline vs 60k offline"]["wins"] == "0.0 [0.0, 0.0]"
-    assert rows["5k offline vs mock"]["wins"].startswith("50.0 [")  # four ties; then won, won, lost, lost
+    assert rows["5k offline vs direct"]["wins"].startswith("50.0 [")  # four ties; then won, won, lost, lost
     assert rows["5k offline vs 5k online"]["wins"].startswith("50.0 [")  # seed 1 only: won, lost, won, lost
     assert rows["5k offline vs 5k online"]["seeds"] == "1"
     assert rows["5k offline vs zero-shot"]["seeds"] == "1, 2"
     assert rows["5k offline vs zero-shot"]["vader"].startswith("68.8 [")
-    assert rows["mock vs zero-shot"]["wins"].startswith("68.8 [")  # ¾, then three ties and a win: (¾ + ⅝)/2
+    assert rows["direct vs zero-shot"]["wins"].startswith("68.8 [")  # ¾, then three ties and a win: (¾ + ⅝)/2
 
 
 def test_table_1_has_the_papers_numbers_and_the_scale_beside_the_labels(report):
@@ -67,7 +73,7 @@ def test_table_1_has_the_papers_numbers_and_the_scale_beside_the_labels(report):
     published = {name: (row["paper"], row["paper_source"]) for name, row in rows.items() if row["paper"] != "–"}
     assert published == {
         "5k offline vs zero-shot": ("88.0", "Table 1, image"),
-        "5k offline vs mock": ("77.0", "Table 1, image"),
+        "5k offline vs direct": ("77.0", "Table 1, image"),
         "5k offline vs 60k offline": ("48.0", "Table 1, image, its 20k"),
         "5k offline vs 5k online": ("50.0", "Table 1, image"),
         "60k offline vs zero-shot": ("87.1", "Figure 4, digitised, its 20k"),
@@ -79,7 +85,7 @@ def test_table_1_has_the_papers_numbers_and_the_scale_beside_the_labels(report):
 
 def test_shares_of_direct_training(report):
     rows = shown(report, "figure2_end")
-    assert [rows[arm]["share"] for arm in ("5k offline", "60k offline", "mock")] == ["33", "67", "100"]
+    assert [rows[arm]["share"] for arm in ("5k offline", "60k offline", "direct")] == ["33", "67", "100"]
     assert rows["5k offline"]["paper_share"] == f"{100 * (2.04 - 0.31) / (3.25 - 0.31):.0f}"
     assert rows["60k offline"]["reward"] == "2.00 [2.00, 2.00]"
     assert rows["5k online"]["paper"] == "–"
@@ -95,7 +101,7 @@ def test_reward_models_and_kl(report):
         "1.10",
         "yes",
     )
-    assert cells["sentiment-direct-1"]["labeller"] == "3.00 ± 0.12"
+    assert cells["sentiment-direct-1"]["true_score"] == "3.00 ± 0.12"
     assert cells["sentiment-zero-shot"]["kl"] == "–"
 
 
@@ -121,7 +127,7 @@ def test_verdicts_of_the_fabricated_grid(report):
 
 
 def test_rewards_at_different_kl_are_not_compared(tmp_path, monkeypatch):
-    monkeypatch.setitem(CELLS, "sentiment-direct-1", ("mock", "offline", 1, [1, 1, 1, -1], 3.0, 9.0, None))
+    monkeypatch.setitem(CELLS, "sentiment-direct-1", ("direct", "offline", 1, [1, 1, 1, -1], 3.0, 9.0, None))
     names = ["sentiment-direct-1", "sentiment-60k-offline-1", "sentiment-5k-offline-1"]
     grid = from_files(make_grid(tmp_path, names), tmp_path)
     claim = {claim.key: claim for claim in decide.decide(CLAIMS, grid)}["approaches_direct"]
@@ -135,14 +141,14 @@ def test_a_small_grid_leaves_out_what_it_lacks_and_says_so(tmp_path):
     grid = from_files(make_grid(tmp_path, ["sentiment-5k-offline-1"]), tmp_path)
     small = page.build(grid, CLAIMS, TABLES)
     rows = shown(small, "table1")
-    assert [name for name, row in rows.items() if row["wins"] != NOT_RUN] == ["5k offline vs zero-shot"]
-    assert (rows["5k offline vs mock"]["paper"], rows["5k offline vs mock"]["paper_source"]) == (
-        "77.0",
-        "Table 1, image",
+    assert list(rows) == ["5k offline vs zero-shot"]
+    assert not shown(small, "table1", "descriptiveness")
+    assert small.tables[0].notes[-1].startswith("Not run: sentiment: 5k offline vs direct; ")
+    assert "`python -m pipelines.grid claims && dvc repro`" in small.tables[0].notes[-1]
+    assert "* Table 4. ROUGE of summaries. `python -m pipelines.grid claims && dvc repro` builds it." in page.markdown(
+        small
     )
-    assert {row["wins"] for row in shown(small, "table1", "descriptiveness").values()} == {NOT_RUN}
-    assert "sentiment: 5k offline vs mock" in small.results[0].notes[-1]
-    assert "`python -m pipelines.grid claims && dvc repro`" in small.results[0].notes[-1]
+    assert "ablations" not in {table.label for table in small.tables}
     verdicts = {claim.key: claim.verdict for claim in small.claims}
     assert (verdicts["approaches_direct"], verdicts["five_thousand_suffice"]) == (NOT_RUN, INCONCLUSIVE)
     assert {path.name for path in page.write(small, tmp_path / "out")} >= {
@@ -157,7 +163,7 @@ NUMBER = re.compile(r"-?\d+\.\d+")
 
 
 def test_every_form_of_a_table_holds_the_same_numbers(report):
-    for table in report.results:
+    for table in report.tables:
         want = [number for texts, _ in table.shown() for text in texts for number in NUMBER.findall(text)]
         assert want, table.label
         if any(column.kind == "quote" for column in table.columns):
@@ -176,12 +182,12 @@ def test_every_form_of_a_table_holds_the_same_numbers(report):
 def test_every_table_says_synthetic_and_the_scale_in_itself(report, finished):
     root, _ = finished
     page.write(report, root / "out")
-    for table in report.results + report.making:
-        assert "SYNTHETIC labels" in table.caption
+    for table in all_tables(report):
+        assert "Synthetic labels and judge" in table.caption
         assert "1/40" in table.caption
         for text in (table.markdown(), table.html(), table.latex()):
-            assert "SYNTHETIC labels" in text
-    for table in report.results:
+            assert "Synthetic labels and judge" in text
+    for table in report.tables:
         sources = {row.values.get("source") for row in table.rows if row.cells}
         assert sources == ({"synthetic"} if sources else set()), table.label
         if any("labels" in row.values for row in table.rows if row.cells):
@@ -194,8 +200,8 @@ def test_every_number_leads_to_instance_run_inputs_and_commit(report):
     assert linked == {f"cell-{number}" for number in range(1, len(CELLS) + 2)}
     blocks = dict(re.findall(r'<div class="cell" id="(cell-\d+)">(.*?)</ul></div>', text, re.DOTALL))
     assert set(blocks) == linked
-    for table in report.results:
-        assert all(row.cells or NOT_RUN in row.values.values() for row in table.rows), table.label
+    for table in report.tables:
+        assert all(row.cells for row in table.rows), table.label
     number = captions.references(report.grid)["sentiment-60k-offline-2"]
     block = blocks[f"cell-{number}"]
     for kind, instance in (
@@ -207,9 +213,11 @@ def test_every_number_leads_to_instance_run_inputs_and_commit(report):
         assert hashlib.md5(f"{kind} {instance}".encode()).hexdigest() in block  # the MLflow run
         assert hashlib.md5(kind.encode()).hexdigest() in block  # the md5 of its input
     assert COMMIT in block
-    markdown = page.markdown(report)
-    assert f'<a id="cell-{number}"></a>' in markdown
-    assert f"[{number}](#cell-{number})" in markdown
+    assert f'<a id="cell-{number}"></a>' in provenance_tables.markdown(report.grid)
+    assert f"[{number}](provenance.md#cell-{number})" in page.markdown(report)
+    assert "[5k offline](provenance.md#cell-2) × 2 seeds, [zero-shot](provenance.md#cell-1)" in page_claims.markdown(
+        report.grid, report.claims, ""
+    )
 
 
 def test_a_stage_without_a_record_was_restored_from_the_cache(tmp_path):
@@ -220,7 +228,7 @@ def test_a_stage_without_a_record_was_restored_from_the_cache(tmp_path):
     assert (stages["ppo"]["instances"], stages["ppo"]["cached"], stages["ppo"]["wall"]) == ("1", "1", "–")
     assert (stages["total"]["instances"], stages["total"]["cached"]) == ("6", "1")
     assert stages["total"]["wall"] == "35.0"  # 3 × 10 + 2 × 2.5
-    assert "ppo `sentiment-5k-offline-1`: restored from cache" in page.markdown(small)
+    assert "ppo `sentiment-5k-offline-1`: restored from cache" in provenance_tables.markdown(small.grid)
 
 
 def test_the_estimate_of_each_stage_from_the_others_is_held_against_the_time_it_took(report):
@@ -262,16 +270,15 @@ def test_equal_inputs_give_equal_bytes(report, finished, tmp_path):
     root, about = finished
     again = page.build(from_files(about, root), CLAIMS, TABLES)
     first, second = (page.write(each, tmp_path / name) for each, name in ((report, "a"), (again, "b")))
-    assert len(first) == 6 + 2 * 12 + 2 * 4  # pages, tables, figures
+    assert len(first) == 7 + 2 * 11 + 2 * 4  # pages, tables, figures
     for one, two in zip(first, second, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name
 
 
 def test_figure_2_is_drawn_from_the_papers_and_our_numbers(report):
-    from preflab.report.cells import arms
     from preflab.report.figures import true_score
 
-    arm = arms.families(report.grid)[0].arm("60k offline")
+    arm = report.grid.families[0].arm("60k offline")
     assert arm is not None
     episodes, rewards = true_score.curves(arm, "true_score")
     assert episodes.tolist() == [64, 128]
@@ -320,7 +327,7 @@ def test_the_command_reports_and_mlflow_gives_the_same_report(tmp_path):
     again = run_pipeline(tmp_path, "--from-mlflow", "tiny", "--out", "again")
     assert again.returncode == 0, again.stderr
     files = sorted(path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*") if path.is_file())
-    assert len(files) == 6 + 2 * 12 + 2 * 4
+    assert len(files) == 7 + 2 * 11 + 2 * 4
     for file in files:
         assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "reports" / file).read_bytes(), file
     unknown = run_pipeline(tmp_path, "--from-mlflow", "quick", code="cli.main(report.main)")

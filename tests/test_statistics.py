@@ -151,9 +151,9 @@ def test_seeds_count_as_seeds_with_the_same_mean_do():
 
 def test_what_is_lost_widens_the_interval():
     draws = np.arange(99.0)
-    assert Resamples(50, draws).interval(0.9) == (50, 4, 94)  # the 5th and the 5th last of 99
-    assert Resamples(50, draws[:97], lost=2).interval(0.9) == (50, 2, 94)
-    assert Resamples(50, draws[:9], lost=90).interval(0.9) == (50, 0, 8)
+    assert Resamples(50, draws).interval(0.1) == (50, 4, 94)  # the 5th and the 5th last of 99
+    assert Resamples(50, draws[:97], lost=2).interval(0.1) == (50, 2, 94)
+    assert Resamples(50, draws[:9], lost=90).interval(0.1) == (50, 0, 8)
 
 
 def test_equal_draws_for_equal_sizes():

@@ -9,17 +9,17 @@ import pyarrow.parquet as pq
 
 QUERIES = [f"Query {i}." for i in range(4)]
 COMMIT = "c0ffee" * 6 + "beef"
-# cell -> (labels, collection, seed, judge's log-odds by context, labeller's score, KL, held-out accuracy)
+# cell -> (labels, collection, seed, judge's log-odds by context, true score, KL, held-out accuracy)
 CELLS = {
     "sentiment-5k-offline-1": ("5k", "offline", 1, [1, 1, 1, -1], 1.0, 6.6, 0.36),
     "sentiment-5k-offline-2": ("5k", "offline", 2, [1, 1, -1, 0], 1.0, 6.6, 0.36),
     "sentiment-5k-online-1": ("5k", "online", 1, [0, 2, 0, 2], 0.5, 6.0, 0.30),
     "sentiment-60k-offline-1": ("60k", "offline", 1, [2, 2, 2, 2], 2.0, 6.0, 0.46),
     "sentiment-60k-offline-2": ("60k", "offline", 2, [2, 2, 2, 2], 2.0, 6.0, 0.46),
-    "sentiment-direct-1": ("mock", "offline", 1, [1, 1, 1, -1], 3.0, 6.0, None),
-    "sentiment-direct-2": ("mock", "offline", 2, [0, 0, 0, 1], 3.0, 6.0, None),
+    "sentiment-direct-1": ("direct", "offline", 1, [1, 1, 1, -1], 3.0, 6.0, None),
+    "sentiment-direct-2": ("direct", "offline", 2, [0, 0, 0, 1], 3.0, 6.0, None),
 }
-NUM_TRAIN = {"5k": 120, "60k": 1496, "mock": 0}
+NUM_TRAIN = {"5k": 120, "60k": 1496, "direct": 0}
 UPSTREAM = {"prepare": "sentiment-tiny", "comparisons": "sentiment-tiny", "zero_shot": "sentiment-zero-shot"}
 COMMON = {
     "task": "sentiment",
@@ -62,7 +62,7 @@ def write_run(root: Path, kind: str, instance: str, wall: float) -> None:
     write(root / f"params/{kind}/{instance}.yaml", settings)
 
 
-def write_samples(root: Path, name: str, judge: list[float], labeller: float, kl: float) -> None:
+def write_samples(root: Path, name: str, judge: list[float], true_score: float, kl: float) -> None:
     """Samples and their metrics; a judge without noise (τ = 0), so that every win is certain."""
     columns = {
         "context": [0, 1, 2, 3],
@@ -70,7 +70,7 @@ def write_samples(root: Path, name: str, judge: list[float], labeller: float, kl
         "response": [f"{name} says {i} <b>|*." for i in range(4)],
         "judge": [float(score) for score in judge],
         "vader": [score / 10 for score in judge],
-        "labeller": [labeller] * 4,
+        "true_score": [true_score] * 4,
         "kl": [kl] * 4,
     }
     path = root / f"data/samples/{name}/samples.parquet"
@@ -86,7 +86,7 @@ def write_samples(root: Path, name: str, judge: list[float], labeller: float, kl
         "distinct_1": 0.2,
         "distinct_2": 0.6,
     }
-    for key, value in (("labeller", labeller), ("reward_model", labeller), ("kl", kl)):
+    for key, value in (("true_score", true_score), ("reward_model", true_score), ("kl", kl)):
         metrics |= {key: value, f"{key}_se": 0.125}
     write(root / f"reports/metrics/{name}.json", metrics)
 
@@ -112,20 +112,20 @@ def make_grid(root: Path, names: list[str]) -> dict:
     zero_shot = COMMON | UPSTREAM | none | {"overrides": {}, "evaluate": "sentiment-zero-shot"}
     cells = {"sentiment-zero-shot": zero_shot}
     for name in names:
-        labels, collection, seed, judge, labeller, kl, accuracy = CELLS[name]
-        write_samples(root, name, judge, labeller, kl)
+        labels, collection, seed, judge, true_score, kl, accuracy = CELLS[name]
+        write_samples(root, name, judge, true_score, kl)
         reward = (
             "sentiment-direct"
-            if labels == "mock"
+            if labels == "direct"
             else f"sentiment-{labels if collection == 'offline' else '3k'}-{seed}"
         )
         learned = {"heldout_accuracy": accuracy, "heldout_accuracy_se": 0.02, "heldout_loss": 1.3}
         learned |= {"expected_calibration_error": 0.03, "num_train": NUM_TRAIN[labels]}
         write(root / f"reports/reward/{reward}.json", learned if accuracy else {"direct": 1})
-        rows = [f"{u},{64 * u},{u * labeller / 2},{u * kl / 2}" for u in (1, 2)]
+        rows = [f"{u},{64 * u},{u * true_score / 2},{u * kl / 2}" for u in (1, 2)]
         write(root / f"reports/curves/{name}.csv", "\n".join(["update,episode,true_score,kl", *rows]) + "\n")
         for kind, instance in (("reward", reward), ("ppo", name), ("evaluate", name)):
-            write_run(root, kind, instance, 3.5 if (kind, labels) == ("evaluate", "mock") else 2.5)
+            write_run(root, kind, instance, 3.5 if (kind, labels) == ("evaluate", "direct") else 2.5)
         axes = {"labels": labels, "collection": collection, "seed": seed, "num_train": NUM_TRAIN[labels]}
         ids = {"reward": reward, "ppo": name, "evaluate": name}
         cells[name] = COMMON | UPSTREAM | axes | ids | {"episodes": 128, "kl_target": 6.0, "overrides": {}}

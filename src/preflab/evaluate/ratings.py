@@ -56,9 +56,11 @@ def bradley_terry(matches: Sequence[Match]) -> dict[str, Interval]:
     """Rating of each policy in log-odds, their mean 0: P(a beats b) = σ(rating a − rating b) (Bradley & Terry 1952).
 
     A tie is half a win for each.  Contexts count, seeds are averaged; both are resampled as in `statistics.bootstrap`,
-    the same draw for all matches.  To each pair compared comes half a win for each (Haldane 1955), or a policy that never
-    loses would have no finite rating: two policies with w wins in n contexts lie log((w + ½)/(n − w + ½)) apart.
-    Raises ValueError unless all matches have the same contexts, and the same seeds or one, and a chain of them joins all.
+    the same draw for all matches.  Each compared policy gets half a win more against the other (Haldane 1955), or one
+    that never loses would have no finite rating: two policies with w wins in n contexts lie
+    log((w + ½)/(n − w + ½)) apart.
+    Raises ValueError unless all matches have the same contexts, the same seeds or one seed, and a chain of matches
+    joins all policies.
     """
     names = list(dict.fromkeys(name for match in matches for name in (match.a, match.b)))
     tables = [np.atleast_2d(np.asarray(match.wins, np.float64)) for match in matches]
@@ -96,8 +98,8 @@ def _counted(shares: Floats, pairs: list[tuple[int, int]], policies: int, contex
 def _fit(wins: Floats, start: Floats) -> Floats:
     """Ratings `[tables, policies]` of the highest likelihood for `wins` [tables, winner, loser], by Newton's method.
 
-    From `start`, [1 or tables, policies] with mean 0.  A step is at most 1 long; the likelihood is concave, and the mean
-    of the ratings stays 0.
+    From `start`, [1 or tables, policies] with mean 0.  A step is at most 1 long; the likelihood is concave, and the
+    mean of the ratings stays 0.
     """
     games = wins + wins.swapaxes(1, 2)
     ratings = np.broadcast_to(start, wins.shape[:2])

@@ -1,9 +1,9 @@
 """Win rates by majority of noisy votes, and the bootstrap of every interval that is printed.  Pure numpy.
 
-The bootstrap (ours; Owen 2007, the pigeonhole bootstrap): seeds share their contexts, so a resample draws seeds and, for
-all of them alike, contexts, both with replacement.  The variance of a mean of S resampled seeds is (S − 1)/S of what it
-should be: the seeds' deviations are widened by √(S/(S − 1)).  One seed shows no spread between seeds, and the interval
-holds for that seed alone.  Tables of equal size are resampled by the same draws, in every process.
+The bootstrap (ours; Owen 2007, the pigeonhole bootstrap): seeds share their contexts, so a resample draws seeds and,
+for all of them alike, contexts, both with replacement.  The variance of a mean of S resampled seeds is (S − 1)/S of
+what it should be: the seeds' deviations are widened by √(S/(S − 1)).  One seed shows no spread between seeds, and the
+interval holds for that seed alone.  Tables of equal size are resampled by the same draws, in every process.
 """
 
 from collections.abc import Callable, Sequence
@@ -73,10 +73,13 @@ class Resamples(NamedTuple):
     draws: Floats  # sorted, [RESAMPLES − lost]
     lost: int = 0  # resamples without a value, such as a ratio to nothing: they count against every statement
 
-    def interval(self, level: float = LEVEL) -> Interval:
-        """The percentile interval by order statistics: a bound lies outside exactly if twice its p-value is 1 − level."""
+    def interval(self, alpha: float = 1 - LEVEL) -> Interval:
+        """The percentile interval at 1 − `alpha`, by order statistics.
+
+        A bound lies outside exactly if twice its p-value is `alpha` or less.
+        """
         number = len(self.draws) + self.lost + 1
-        tail = max(1, floor((1 - level) / 2 * number * (1 + 1e-12)) - self.lost)
+        tail = max(1, floor(alpha / 2 * number * (1 + 1e-12)) - self.lost)
         return Interval(self.value, float(self.draws[tail - 1]), float(self.draws[-tail]))
 
 
@@ -101,9 +104,10 @@ def bootstrap_ratio(part: ArrayLike, whole: ArrayLike) -> Interval:
 
 
 def resample(tables: Sequence[Floats], combine: Callable[..., Floats]) -> Resamples:
-    """`combine(mean of table 1, mean of table 2, …)` of `tables` [seeds, contexts], all of one shape, and its resamples.
+    """`combine(mean of table 1, …)` of `tables` [seeds, contexts], all of one shape, and the same of their resamples.
 
-    `combine` takes numbers and arrays [RESAMPLES]; what it makes not finite is lost.  Raises ValueError for empty tables.
+    `combine` takes numbers and arrays [RESAMPLES]; resamples where it is not finite are lost.  Raises ValueError for
+    empty tables.
     """
     stacked = np.stack([np.asarray(table, np.float64) for table in tables])  # [tables, seeds, contexts]
     if stacked.size == 0:

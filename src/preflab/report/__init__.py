@@ -1,1 +1,1 @@
-"""The report: the paper's tables and figures with our numbers beside its own, and a verdict on each claim."""
+"""The report: the paper's tables and figures with our numbers next to the paper's, and a verdict on each claim."""

@@ -1,64 +1,90 @@
-"""Writes the report: index.md, a self-contained index.html, claims, samples, report.json, tables/ and figures/."""
+"""Writes the report: index.md, a self-contained index.html, claims, samples, provenance, tables and figures."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from preflab.report import absent, captions
-from preflab.report.cells.load import Grid
+from preflab.report import captions, not_run, sections
+from preflab.report.cells.results import GridResults
 from preflab.report.claims import decide as claims_
 from preflab.report.claims import page as page_claims
 from preflab.report.claims.decide import Claim
-from preflab.report.claims.page import as_json, markdown_table
-from preflab.report.claims.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN, REPRODUCED
-from preflab.report.figures import preference
+from preflab.report.claims.verdicts import CONTRADICTED, INCONCLUSIVE, REPRODUCED
 from preflab.report.figures.drawing import Figure
 from preflab.report.samples import side_by_side
+from preflab.report.sections import Part, Section
 from preflab.report.table import Table
-from preflab.report.tables import listed, provenance
+from preflab.report.tables import provenance
 
 TITLE = "Fine-Tuning Language Models from Human Preferences"
-TONES = {REPRODUCED: "holds", CONTRADICTED: "fails", INCONCLUSIVE: "open", NOT_RUN: "none"}  # colours of the page
+TONES = {REPRODUCED: "holds", CONTRADICTED: "fails", INCONCLUSIVE: "open"}  # colours of the page
+VERDICTS = (
+    "Every check with its interval, the rule, and what would settle the open ones: [claims.md](claims.md); for "
+    "programs [claims.json](claims.json)."
+)
 
 
-class Report(NamedTuple):
+class ReportContents(NamedTuple):
     """Everything that is printed."""
 
-    grid: Grid
+    grid: GridResults
     claims: list[Claim]
-    results: list[Table]  # tables of results, then of the claims' checks
-    making: list[Table]  # wall times and provenance
-    figures: list[Figure]
+    checks: Table  # of the claims
+    sections: list[Section]  # by conf/report.yaml
+    stages: Table
+    provenance: Table
+
+    @property
+    def tables(self) -> list[Table]:
+        """Those of results and of checks, from top to bottom."""
+        parts = [part for section in self.sections for part in section.parts]
+        return [part for part in parts if isinstance(part, Table)] + [self.checks]
+
+    @property
+    def figures(self) -> list[Figure]:
+        """From top to bottom."""
+        return [part for section in self.sections for part in section.parts if isinstance(part, Figure)]
+
+    @property
+    def filled(self) -> list[Section]:
+        """The sections with something to show."""
+        return [section for section in self.sections if section.parts]
 
 
-def build(grid: Grid, claims: Path, tables: Path) -> Report:
-    """Compute everything once; the files are only forms of it."""
-    results = listed.tables(grid, tables)
+def build(grid: GridResults, claims: Path, layout: Path) -> ReportContents:
+    """Compute everything once; the files are only forms of it.
+
+    `claims`: conf/claims.yaml; `layout`: conf/report.yaml.  Raises PreflabError for what is wrong with either, and for
+    samples that cannot be compared.
+    """
     decided = claims_.decide(claims, grid)
-    results.append(claims_.table(grid, decided))
-    return Report(
+    return ReportContents(
         grid,
         decided,
-        results,
-        [provenance.stages(grid), provenance.provenance(grid)],
-        preference.all_figures(grid, results),
+        claims_.table(grid, decided),
+        sections.build(grid, layout),
+        provenance.stages(grid),
+        provenance.provenance(grid),
     )
 
 
-def write(report: Report, out: Path) -> list[Path]:
+def write(report: ReportContents, out: Path) -> list[Path]:
     """Write the report below `out` and return its files; tables and figures of an earlier one are removed."""
     for name in ("tables", "figures"):
         shutil.rmtree(out / name, ignore_errors=True)
+    grid = report.grid
     files = {
         "index.md": markdown(report),
         "index.html": page(report),
-        "samples.md": side_by_side.markdown(report.grid, warning(report.grid)),
-        "claims.md": page_claims.markdown(report.grid, report.claims, warning(report.grid)),
-        "claims.json": as_json(report.grid, report.claims),
+        "samples.md": side_by_side.markdown(grid, warning(grid)),
+        "claims.md": page_claims.markdown(grid, report.claims, warning(grid)),
+        "claims.json": page_claims.as_json(grid, report.claims),
+        "provenance.md": provenance.markdown(grid),
     }
     files["report.json"] = json.dumps(summary(report), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    for table in report.results + report.making:
+    for table in (*report.tables, report.stages, report.provenance):
         files[f"tables/{table.label}.csv"] = table.csv()
         files[f"tables/{table.label}.tex"] = table.latex()
     pictures = {f"figures/{figure.label}.png": figure.png for figure in report.figures}
@@ -73,122 +99,108 @@ def write(report: Report, out: Path) -> list[Path]:
     return [out / name for name in (*files, *pictures)]
 
 
-def markdown(report: Report) -> str:
+def markdown(report: ReportContents) -> str:
     """index.md."""
-    lines = [f"# {TITLE}: the grid `{report.grid.name}`", "", warning(report.grid), "", "## Verdicts", ""]
+    grid = report.grid
     care = page_claims.care(report.claims)
+    lines = [f"# {TITLE}: the grid `{grid.name}`", "", warning(grid), "", "## Verdicts", ""]
     lines += [f"{page_claims.counts(report.claims).capitalize()}. {VERDICTS}", "", *([care, ""] if care else [])]
-    lines += [markdown_table(report.claims), "", "## Figures", ""]
-    lines += [f"![{figure.alt}](figures/{figure.label}.svg)\n\n*{figure.caption}*\n" for figure in report.figures]
-    lines += ["## Tables", ""]
+    lines += [page_claims.markdown_table(report.claims), ""]
+    for section in report.filled:
+        lines += [f"## {section.title}", "", *(_part_markdown(part) for part in section.parts)]
+    if missing := missing_items(report):
+        lines += ["## Not run on this grid", ""]
+        lines += [f"* {title}. `{command}` builds it." for title, command in missing] + [""]
+    lines += ["## Samples", "", f"[{side_by_side.SAMPLES} contexts side by side](samples.md).", ""]
+    lines += ["## How this was made", ""]
+    lines += [f"* {name}: {text}" for name, text in provenance.facts(grid)]
     lines += [
-        f'<a id="{table.label}"></a>\n\n{table.markdown()}' for table in report.results if table.label != "claims"
+        "* Every number names its cells, and each cell its stages, runs and inputs: [provenance.md](provenance.md)"
     ]
-    lines += [f"{title}: not run; `{command}` builds it.\n" for title, command in not_run(report)]
-    lines += [
-        "## Samples",
-        "",
-        f"[{side_by_side.SAMPLES} contexts side by side](samples.md).",
-        "",
-        "## How this was made",
-        "",
-    ]
-    lines += [f"* {name}: {text}" for name, text in provenance.facts(report.grid)]
-    lines += ["", report.making[0].markdown(), "## Provenance", "", PROVENANCE, ""]
-    for cell in report.grid.cells:
-        number = captions.references(report.grid)[cell.id]
-        lines += [f'<a id="cell-{number}"></a>**{number}. {cell.id}** ({captions.source_text(cell)})', ""]
-        for kind, instance, record in provenance.lineage(cell, report.grid):
-            lines.append(f"* {kind} `{instance}`: {origin(record)}")
-            inputs = sorted(record["inputs"].items()) if record else []
-            lines += [f"  * input `{path}`, md5 `{md5}`" for path, md5 in inputs]
-        lines.append("")
+    lines += ["", report.stages.markdown()]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def not_run(report: Report) -> list[tuple[str, str]]:
+def _part_markdown(part: Part) -> str:
+    if isinstance(part, Table):
+        return f'<a id="{part.label}"></a>\n\n{part.markdown()}'
+    return f"![{part.alt}](figures/{part.label}.svg)\n\n*{part.caption}*\n"
+
+
+def missing_items(report: ReportContents) -> list[tuple[str, str]]:
     """Title and command of the paper's tables and figures of which the grid has nothing."""
-    return absent.lines({table.label for table in report.results} | {figure.label for figure in report.figures})
+    return not_run.lines({part.label for section in report.sections for part in section.parts})
 
 
-VERDICTS = (
-    "Every check with its interval, the rule, and what would settle the open ones: [claims.md](claims.md); for "
-    "programs [claims.json](claims.json)."
-)
-
-PROVENANCE = (
-    "Every number above names its cells by number; here is what each cell leads back to. The same as one "
-    "table: [tables/provenance.csv](tables/provenance.csv)."
-)
-
-
-def page(report: Report) -> str:
+def page(report: ReportContents) -> str:
     """index.html: styles and figures inside, no network."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
         loader=PackageLoader("preflab.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    by_label = {table.label: table.html() for table in report.results + report.making}
-    source = Path(__file__).with_name("page.html.j2").read_text()
+    grid = report.grid
     return environment.get_template("page.html.j2").render(
         title=TITLE,
-        grid=report.grid,
-        warning=warning(report.grid),
+        grid=grid,
+        warning=warning(grid),
         claims=[(line, TONES[line.verdict]) for line in page_claims.lines(report.claims)],
+        claims_not_run=page_claims.not_run(report.claims),
+        level=page_claims.LEVEL_TEXT,
         counts=page_claims.counts(report.claims).capitalize(),
         care=page_claims.care(report.claims),
-        tables=by_label,
-        more=[table.label for table in report.results if f"tables.{table.label} " not in source],  # without a place
-        figures={figure.label: (figure, inline(figure.svg)) for figure in report.figures},
-        not_run=not_run(report),
-        samples=side_by_side.samples(report.grid),
-        facts=provenance.facts(report.grid),
-        cells=[(cell, captions.source_text(cell), provenance.lineage(cell, report.grid)) for cell in report.grid.cells],
-        origin=origin,
+        checks=report.checks.html(),
+        sections=[(anchor(section.title), section.title, map(_part_html, section.parts)) for section in report.filled],
+        not_run=missing_items(report),
+        samples=side_by_side.samples(grid),
+        facts=provenance.facts(grid),
+        stages=report.stages.html(),
+        cells=[(cell, captions.source_text(cell), provenance.lineage(cell, grid)) for cell in grid.cells],
+        origin=provenance.origin,
     )
 
 
-def summary(report: Report) -> dict[str, Any]:
+def anchor(title: str) -> str:
+    """`which-policy-is-preferred` of a section's title."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _part_html(part: Part) -> str:
+    import html
+
+    if isinstance(part, Table):
+        return part.html()
+    svg = part.svg[part.svg.index("<svg") :]  # without its XML header, scaled by the page's style
+    attributes = f'id="figure-{part.label}" role="img" aria-label="{html.escape(part.alt)}"'
+    caption = html.escape(part.caption)
+    narrow = ' class="narrow"' if part.narrow else ""
+    return f"<figure{narrow} {attributes}>\n{svg}<figcaption>{caption}</figcaption></figure>\n"
+
+
+def summary(report: ReportContents) -> dict[str, Any]:
     """report.json: verdicts and every table as it is printed, for programs."""
+    grid = report.grid
     return {
-        "grid": {
-            "name": report.grid.name,
-            "scale": report.grid.scale,
-            "episode_scale": report.grid.episode_scale,
-        },
-        "synthetic_labels": report.grid.synthetic,
+        "grid": {"name": grid.name, "scale": grid.scale, "episode_scale": grid.episode_scale},
+        "synthetic_labels": grid.synthetic,
         "claims": {claim.key: claim.verdict for claim in report.claims},
         "tables": {
             table.label: [
                 dict(zip([column.key for column in table.columns], texts, strict=True)) | {"cells": list(row.cells)}
                 for texts, row in table.shown()
             ]
-            for table in report.results
+            for table in report.tables
         },
     }
 
 
-def warning(grid: Grid) -> str:
+def warning(grid: GridResults) -> str:
     """The first paragraph: what these numbers are not."""
-    labels = "synthetic labeller" if grid.synthetic else "file of people's choices"
-    labels += " or a file of people's choices" if grid.mixed else ""
+    labels = "a synthetic labeller" if grid.synthetic else "a file of human labels"
+    labels += " or a file of human labels" if grid.mixed else ""
     return (
-        f"Every label here comes from a {labels} and every preference from a synthetic judge; in the paper "
+        f"Every label here comes from {labels} and every preference from a synthetic judge; in the paper "
         f"both come from people. Budgets are the paper's times {grid.scale} (labels) and "
         f"{grid.episode_scale} (episodes), and the model is far smaller: compare directions and shares, not "
         "absolute values."
     )
-
-
-def origin(record: dict[str, Any] | None) -> str:
-    """Where one stage's output comes from."""
-    if record is None:
-        return provenance.CACHED
-    run = f"MLflow run {record['run_id']}" if record["run_id"] else "not in MLflow"
-    return f"{run}, commit {provenance.commit(record)}, params sha256 {record['params_sha256'][:12]}"
-
-
-def inline(svg: str) -> str:
-    """An SVG file as an element of the page: without its XML header, scaled by the page's style."""
-    return svg[svg.index("<svg") :]

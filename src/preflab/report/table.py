@@ -36,10 +36,11 @@ class Column:
 
     @property
     def csv_keys(self) -> list[str]:
+        """The heads of its columns in CSV: an interval has its ends too, an error its standard error."""
         more = {"interval": ["low", "high"], "error": ["se"]}.get(self.kind, [])
         return [self.key, *(f"{self.key}_{end}" for end in more)]
 
-    def numbers(self, row: "Row") -> list[str]:
+    def numbers(self, row: "TableRow") -> list[str]:
         """The row's value as shown, one piece for each column in CSV; empty strings where there is none."""
         value = row.values.get(self.key)
         if value is None:
@@ -50,12 +51,12 @@ class Column:
         decimals = self.decimals if row.decimals is None else row.decimals
         return [f"{self.factor * piece:.{decimals}f}" for piece in pieces]
 
-    def show(self, row: "Row") -> str:
+    def show(self, row: "TableRow") -> str:
         """`0.91 [0.88, 0.94]`, `0.91 ± 0.02`, `0.91` or the text."""
         pieces = self.numbers(row)
         if not pieces[0]:
             return NOTHING
-        if isinstance(row.values[self.key], str):  # "not run" may stand where a number would
+        if isinstance(row.values[self.key], str):  # "not measured" may stand where a number would
             return pieces[0]
         if self.kind == "interval":
             return f"{pieces[0]} [{pieces[1]}, {pieces[2]}]"
@@ -63,7 +64,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """Values by column key, the cells that they come from, and decimals if the row has its own unit."""
 
     values: dict[str, Value]
@@ -73,19 +74,26 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A captioned table.  `label` names its files; `references` numbers the cells as the provenance does."""
+    """A captioned table.
+
+    `label` names its files; `references` numbers the cells as the provenance does; `folded`: the page shows its caption
+    and unfolds it on a click.
+    """
 
     label: str
     caption: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     references: dict[str, int]
     notes: tuple[str, ...] = field(default=())
+    folded: bool = False
 
-    def shown(self) -> list[tuple[list[str], Row]]:
+    def shown(self) -> list[tuple[list[str], TableRow]]:
+        """The texts of each row, as every form but CSV prints them."""
         return [([column.show(row) for column in self.columns], row) for row in self.rows]
 
     def markdown(self) -> str:
+        """For index.md: the numbers of the cells are links to provenance.md."""
         heads = [column.title for column in self.columns] + ["cells"]
         rule = [":--" if column.kind in TEXTS else "--:" for column in self.columns] + [":--"]
         lines = [f"**{self.caption}**", "", _line(heads), _line(rule)]
@@ -94,11 +102,12 @@ class Table:
                 one_line(text) if column.kind == "quote" else text.replace("|", r"\|").replace("\n", " ")
                 for column, text in zip(self.columns, plain, strict=True)
             ]
-            links = " ".join(f"[{self.references[cell]}](#cell-{self.references[cell]})" for cell in row.cells)
+            links = " ".join(link(self.references, cell) for cell in row.cells)
             lines.append(_line([*texts, links]))
         return "\n".join([*lines, "", *(f"{note}  " for note in self.notes)]).rstrip() + "\n"
 
     def html(self) -> str:
+        """For index.html: the numbers of the cells are links to the provenance on the same page."""
         head = "".join(f"<th{_align(column)}>{html.escape(column.title)}</th>" for column in self.columns)
         body = []
         for texts, row in self.shown():
@@ -107,11 +116,13 @@ class Table:
             cells = "".join(f"<td{_align(column)}>{_soften(column, html.escape(text))}</td>" for column, text in data)
             body.append(f'<tr>{cells}<td class="cells">{links}</td></tr>')
         notes = "".join("<p>" + _CODE.sub(r"<code>\1</code>", html.escape(note)) + "</p>" for note in self.notes)
-        return (
+        figure = (
             f'<figure class="table" id="{self.label}"><figcaption>{html.escape(self.caption)}</figcaption>\n'
             f'<div class="scroll"><table><thead><tr>{head}<th class="cells">cells</th></tr></thead>\n'
             "<tbody>\n" + "\n".join(body) + f'\n</tbody></table></div>\n<div class="notes">{notes}</div></figure>\n'
         )
+        title = html.escape(self.caption.partition(". ")[0])
+        return f"<details><summary>{title}</summary>\n{figure}</details>\n" if self.folded else figure
 
     def _link(self, cell: str) -> str:
         number = self.references[cell]
@@ -139,6 +150,7 @@ class Table:
         return "\n".join([*lines, r"\end{table}"]) + "\n"
 
     def csv(self) -> str:
+        """The numbers as shown, the ends of intervals in columns of their own; the last column names the cells."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([key for column in self.columns for key in column.csv_keys] + ["cells"])
@@ -146,6 +158,11 @@ class Table:
             pieces = [piece for column in self.columns for piece in column.numbers(row)]
             writer.writerow([*pieces, " ".join(row.cells)])
         return out.getvalue()
+
+
+def link(references: dict[str, int], cell: str, text: str = "") -> str:
+    """A link of Markdown to a cell's provenance, by its number or by `text`."""
+    return f"[{text or references[cell]}](provenance.md#cell-{references[cell]})"
 
 
 def _line(texts: list[str]) -> str:

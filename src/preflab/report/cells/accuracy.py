@@ -1,8 +1,9 @@
-"""report.cells.accuracy"""
+"""How good the reward models of an arm are on held-out comparisons, and whether they guess."""
 
 import numpy as np
 
-from preflab.report.cells.arms import Arm, seed_mean
+from preflab.report.cells.arms import seed_mean
+from preflab.report.cells.results import Arm
 from preflab.report.table import WithError
 
 CHANCE = 0.25  # of picking the best of four
@@ -10,7 +11,7 @@ CHANCE = 0.25  # of picking the best of four
 
 def reward_accuracy(arm: Arm) -> WithError:
     """Mean over seeds; the standard error is that of one seed: they share their held-out comparisons."""
-    return WithError(_reward_mean(arm, "heldout_accuracy"), _reward_mean(arm, "heldout_accuracy_se"))
+    return WithError(reward_mean(arm, "heldout_accuracy"), reward_mean(arm, "heldout_accuracy_se"))
 
 
 def accuracy_in_force(arm: Arm) -> WithError | None:
@@ -26,5 +27,6 @@ def guesses(arm: Arm) -> bool:
     return accuracy is not None and accuracy.mean - 2 * accuracy.error <= CHANCE
 
 
-def _reward_mean(arm: Arm, metric: str) -> float:
+def reward_mean(arm: Arm, metric: str) -> float:
+    """Mean over seeds of a number of reports/reward/."""
     return float(np.mean([cell.reward[metric] for cell in arm.cells]))

@@ -6,26 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from preflab.errors import PreflabError, did_you_mean
-from preflab.evaluate.statistics import Interval
+from preflab.evaluate.statistics import LEVEL, Interval
 from preflab.report import captions
 from preflab.report.cells.accuracy import guesses
-from preflab.report.cells.arms import Arm
-from preflab.report.cells.columns import AbsentError
-from preflab.report.cells.load import Grid
-from preflab.report.cells.select import ANY, described, pairs, problems
+from preflab.report.cells.columns import NotMeasuredError
+from preflab.report.cells.results import Arm, GridResults
+from preflab.report.cells.selection import ANY, described, pairs, problems
 from preflab.report.claims import measures, verdicts
-from preflab.report.claims.measures import MEASURES, Asked, Measured
+from preflab.report.claims.measures import MEASURES, ArmPair, Measurement
 from preflab.report.claims.verdicts import CONTRADICTED, INCONCLUSIVE, REPRODUCED, Case, Finding, Region
-from preflab.report.table import Column, Row, Table, Value
+from preflab.report.table import Column, Table, TableRow, Value
 
 TASK = "sentiment"  # of a claim that names none
 CLAIM_KEYS = ["claim", "paper", "test", "run", "task", "checks"]
+OUTCOMES = {REPRODUCED: "met", CONTRADICTED: "not met", INCONCLUSIVE: "undecided"}  # of a check, by its verdict
 CHECK_KEYS = ["measure", "of", "against", "above", "below", "kl_within", "over", "seeds"]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something measured, where it must lie, and what its interval at the claim's α says."""
+    """Something measured, where it must lie, and the verdict of its interval at the claim's α."""
 
     settings: dict[str, Any]  # the entry of conf/claims.yaml
     text: str  # what is measured: "judge prefers 5k offline to zero-shot"
@@ -33,42 +33,64 @@ class Check:
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
     contexts: int | None
-    doubt: str  # why it decides nothing, whatever its interval; empty if it may
+    doubt: str  # why it decides nothing, whatever its interval; empty for a check that may decide
     alpha: float = 1  # of the claim
     of: int = 1  # how many checks the claim has
 
     @property
     def unit(self) -> measures.Unit:
+        """Of its estimate, its interval and its bounds."""
         return MEASURES[self.settings["measure"]].unit
 
     @property
     def interval(self) -> Interval:
-        return self.finding.evidence.interval(self.alpha)
+        """The estimate and its interval at LEVEL, as tables print it."""
+        return self.finding.evidence.interval(1 - LEVEL)
+
+    @property
+    def deciding_interval(self) -> Interval:
+        """The same at the level that decides."""
+        return self.finding.evidence.interval(self.deciding_alpha)
+
+    @property
+    def deciding_alpha(self) -> float:
+        """The claim's α; to contradict one of several checks, its share of it."""
+        return self.alpha / self.of if self.verdict == CONTRADICTED else self.alpha
 
     @property
     def verdict(self) -> str:
+        """Reproduced, contradicted or inconclusive: the rule for this check alone."""
         return self.finding.verdict(self.alpha, self.of)
+
+    @property
+    def outcome(self) -> str:
+        """`met`, `not met` or `undecided`."""
+        return OUTCOMES[self.verdict]
 
     @property
     def region(self) -> str:
         """`above 0.75 and below 1.25`."""
-        return " and ".join(f"{key} {self.settings[key]:g}" for key in ("above", "below") if key in self.settings)
+        bounds = [f"{key} {self.settings[key]:g}" for key in ("above", "below") if key in self.settings]
+        return " and ".join(bounds) + self.unit.sign
 
     @property
     def cells(self) -> tuple[str, ...]:
+        """The ids of all cells that it was measured on."""
         return tuple(dict.fromkeys(cell for arm in self.arms for cell in arm.ids))
 
     @property
     def synthetic(self) -> bool:
+        """Whether some of its cells have synthetic labels."""
         return any(cell.row["synthetic"] for arm in self.arms for cell in arm.cells)
 
     @property
     def guessing(self) -> tuple[str, ...]:
-        """The arms whose reward models know no more than chance: the check then speaks of them, not of the method."""
+        """The arms whose reward models are no better than chance: the check then says little about the method."""
         return tuple(dict.fromkeys(arm.name for arm in self.arms if guesses(arm)))
 
     @property
     def settle(self) -> dict[str, int | None]:
+        """How many contexts or seeds would settle it; {} unless it is inconclusive for lack of them."""
         return self.finding.settle(self.alpha, self.of) if self.verdict == INCONCLUSIVE else {}
 
 
@@ -81,31 +103,34 @@ class Claim:
     text: str
     paper: str
     test: str
-    run: str  # the command that runs what is missing
+    run: str  # the command that builds the missing cells
     checks: tuple[Check, ...]
     missing: tuple[str, ...]
     alpha: float
 
     @property
     def case(self) -> Case:
+        """Its findings, as the rule takes them."""
         return Case(tuple(check.finding for check in self.checks), not self.missing)
 
     @property
     def verdict(self) -> str:
+        """Reproduced, contradicted, inconclusive or not run."""
         return self.case.verdict(self.alpha)
 
     @property
     def decided(self) -> bool:
+        """Whether it is reproduced or contradicted."""
         return self.verdict in (REPRODUCED, CONTRADICTED)
 
     @property
     def guessing(self) -> tuple[str, ...]:
-        """As of a check, of all of them."""
+        """The arms of all checks whose reward models are no better than chance."""
         return tuple(dict.fromkeys(name for check in self.checks for name in check.guessing))
 
     @property
     def deciding(self) -> Check | None:
-        """The check that stands for the claim where there is room for one: the furthest from being reproduced."""
+        """The check that a single line about the claim shows: the furthest from being reproduced."""
         outside = min(self.checks, key=lambda check: check.finding.p_outside, default=None)
         if self.verdict == CONTRADICTED:
             return outside
@@ -119,7 +144,10 @@ class Claim:
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
-    """The entries of conf/claims.yaml by key; a PreflabError names what is wrong with them."""
+    """The entries of conf/claims.yaml by key.
+
+    Raises PreflabError for a missing file or key, a misspelt key, and a check that is not sound.
+    """
     from omegaconf import OmegaConf
 
     if not path.exists():
@@ -138,7 +166,7 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _require_sound(settings: dict[str, Any], where: str) -> None:
-    """An error for a misspelt key, an unknown measure, or a check that any number would pass."""
+    """Raises PreflabError for a misspelt key, an unknown measure, or a check that any number would pass."""
     for key in settings:
         if key not in CHECK_KEYS:
             raise PreflabError(f"{where}: {key}: no such key of a check; {did_you_mean(str(key), CHECK_KEYS)}")
@@ -154,7 +182,7 @@ def _require_sound(settings: dict[str, Any], where: str) -> None:
             raise PreflabError(problem)
 
 
-def decide(path: Path, grid: Grid) -> list[Claim]:
+def decide(path: Path, grid: GridResults) -> list[Claim]:
     """Every claim of `path` on this grid, in the order of the file."""
     entries = read(path)
     measured = [_measure_all(entry, grid) for entry in entries.values()]
@@ -172,42 +200,43 @@ def _at(check: Check, alpha: float, of: int) -> Check:
     return replace(check, alpha=alpha, of=of)
 
 
-def _measure_all(entry: dict[str, Any], grid: Grid) -> tuple[list[Check], list[str]]:
-    """The checks of a claim on every one of its tasks that the grid has, and what is missing for others."""
-    wanted = entry.get("task", TASK)
-    tasks = wanted if isinstance(wanted, list) else [wanted]
-    here = [task for task in tasks if any(cell.row["task"] == task for cell in grid.cells)]
+def _measure_all(entry: dict[str, Any], grid: GridResults) -> tuple[list[Check], list[str]]:
+    """The checks of a claim on each of its tasks that the grid has, and the reasons why others were not measured."""
+    task_or_tasks = entry.get("task", TASK)
+    tasks = task_or_tasks if isinstance(task_or_tasks, list) else [task_or_tasks]
+    present = [task for task in tasks if any(cell.row["task"] == task for cell in grid.cells)]
     checks: list[Check] = []
     missing: list[str] = []
     for settings in entry["checks"]:
-        made, absent = [], []
-        for task in here:
+        measured, reasons = [], []
+        for task in present:
             for of, against in pairs(grid, task, settings["of"], settings.get("against")):
                 try:
-                    made.append(_check(Asked(grid, of, against, settings), len(tasks) > 1))
-                except AbsentError as error:
-                    absent.append(str(error))
-        checks += made
-        missing += absent if made or absent else [_lacking(settings, tasks)]
+                    measured.append(_check(ArmPair(grid, of, against, settings), len(tasks) > 1))
+                except NotMeasuredError as error:
+                    reasons.append(str(error))
+        checks += measured
+        missing += reasons if measured or reasons else [_lacking(settings, tasks)]
     return checks, missing
 
 
-def _check(asked: Asked, name_task: bool) -> Check:
-    settings = asked.settings
-    found: Measured = MEASURES[settings["measure"]].function(asked)
-    if len(found.seeds) < settings.get("seeds", 0):
-        raise AbsentError(f"{found.text}: needs {settings['seeds']} seeds, the grid has {len(found.seeds)}")
+def _check(pair: ArmPair, name_task: bool) -> Check:
+    settings = pair.settings
+    measurement: Measurement = MEASURES[settings["measure"]].function(pair)
+    if len(measurement.seeds) < settings.get("seeds", 0):
+        needs = f"needs {settings['seeds']} seeds, the grid has {len(measurement.seeds)}"
+        raise NotMeasuredError(f"{measurement.text}: {needs}")
     doubt = ""
     if settings.get("kl_within", ANY) != ANY:
-        one, other, equal = measures.kl_gap(asked)
-        doubt = "" if equal else f"KL {one:.2f} and {other:.2f} differ by more than {100 * settings['kl_within']:.0f} %"
-    arms = (asked.of, asked.against) if asked.against else (asked.of,)
-    axes = asked.of.family.split(", ")[2:]
-    text = found.text + (f" ({', '.join(axes)})" if axes else "")
+        a, b, equal = measures.kl_gap(pair)
+        doubt = "" if equal else f"KL {a:.2f} and {b:.2f} differ by more than {100 * settings['kl_within']:.0f} %"
+    arms = (pair.of, pair.against) if pair.against else (pair.of,)
+    axes = pair.of.family.split(", ")[2:]
+    text = measurement.text + (f" ({', '.join(axes)})" if axes else "")
     region = Region(settings.get("above", -inf), settings.get("below", inf))
-    finding = Finding(found.evidence, region, comparable=not doubt)
-    task = f"{asked.of.first.row['task']}: " if name_task else ""
-    return Check(settings, task + text, finding, arms, tuple(found.seeds), found.contexts, doubt)
+    finding = Finding(measurement.evidence, region, comparable=not doubt)
+    task = f"{pair.of.first.row['task']}: " if name_task else ""
+    return Check(settings, task + text, finding, arms, tuple(measurement.seeds), measurement.contexts, doubt)
 
 
 def _lacking(settings: dict[str, Any], tasks: list[str]) -> str:
@@ -215,7 +244,7 @@ def _lacking(settings: dict[str, Any], tasks: list[str]) -> str:
     return f"the grid lacks the cells of {' against '.join(f'({side})' for side in sides)} in {' or '.join(tasks)}"
 
 
-def table(grid: Grid, claims: list[Claim]) -> Table:
+def table(grid: GridResults, claims: list[Claim]) -> Table:
     """One row for each check that could be measured."""
     rows = []
     for claim in claims:
@@ -228,30 +257,29 @@ def table(grid: Grid, claims: list[Claim]) -> Table:
                 "source": captions.source_text(check.arms[0].first),
                 "seeds": captions.seeds_text(check.arms[0]),
                 "ours": check.interval,
-                "level": level(check.alpha),
                 "unit": check.unit.name,
                 "region": check.region,
-                "verdict": check.verdict + (f" ({check.doubt})" if check.doubt else ""),
+                "outcome": check.outcome + (f" ({check.doubt})" if check.doubt else ""),
+                "level": level(check.deciding_alpha),
                 "paper": claim.paper,
             }
-            rows.append(Row(values, check.cells, check.unit.decimals))
+            rows.append(TableRow(values, check.cells, check.unit.decimals))
     columns = (
         Column("claim", "claim of the paper"),
         Column("claim_verdict", "verdict"),
-        Column("check", "what is measured"),
+        Column("check", "measured"),
         Column("labels", "labels"),
         Column("source", "labels from"),
         Column("seeds", "seeds"),
         Column("ours", "ours", "interval"),
-        Column("level", "interval"),
         Column("unit", "unit"),
-        Column("region", "must lie"),
-        Column("verdict", "check"),
+        Column("region", "required"),
+        Column("outcome", "check"),
+        Column("level", "at level"),
         Column("paper", "in the paper"),
     )
     notes = [*verdicts.RULE, "The bounds are ours (conf/claims.yaml): the paper draws its conclusions without any."]
-    title = f"Checks of the paper's claims. {captions.caption_mark(grid)}"
-    return Table("claims", title, columns, tuple(rows), captions.references(grid), tuple(notes))
+    return captions.table(grid, "claims", "Checks of the paper's claims", columns, rows, notes, folded=True)
 
 
 def level(alpha: float) -> str:

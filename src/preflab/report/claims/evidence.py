@@ -2,20 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from math import ceil, floor, isfinite, sqrt
+from math import ceil, isfinite, sqrt
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from preflab.evaluate.statistics import Interval
+from preflab.evaluate.statistics import RESAMPLES, Interval, Resamples, resample
+from preflab.report.cells.results import Floats
 
-Floats = NDArray[np.float64]
-
-RESAMPLES = 20_000  # so that the 0.01 % tail, which many claims of many checks ask for, still holds two of them
-BLOCK = 2_000  # resamples at a time, for memory
-LOST = RESAMPLES // 2_000  # resamples that may have no value, such as none with a preamble
+MAX_LOST = RESAMPLES // 2_000  # resamples that may have no value, such as none with a preamble
 MOST_SEEDS = 1_000  # where the search for a number of seeds gives up
 
 
@@ -39,40 +34,43 @@ class Evidence(Protocol):
 
 
 @dataclass(frozen=True)
-class Bootstrap:
+class BootstrapEvidence:
     """Resampled values of a statistic of seeds and contexts."""
 
-    value: float
-    draws: Floats  # sorted, [RESAMPLES − lost]
+    resamples: Resamples
     table: Floats  # [seeds, contexts] its linear part: the mean of this table varies as the statistic does
     unit: str = "contexts"  # what the columns of `table` are
-    lost: int = 0  # resamples without a value: they count against every statement
+
+    @property
+    def value(self) -> float:
+        """The estimate."""
+        return self.resamples.value
 
     def at_most(self, bound: float) -> float:
-        return float(np.searchsorted(self.draws, bound, "right") + self.lost + 1) / self._of
+        """One-sided p-value of "the true value is `bound` or less"."""
+        draws, lost = self.resamples.draws, self.resamples.lost
+        return float(np.searchsorted(draws, bound, "right") + lost + 1) / (len(draws) + lost + 1)
 
     def at_least(self, bound: float) -> float:
-        return float(len(self.draws) - np.searchsorted(self.draws, bound, "left") + self.lost + 1) / self._of
+        """The same of "`bound` or more"."""
+        draws, lost = self.resamples.draws, self.resamples.lost
+        return float(len(draws) - np.searchsorted(draws, bound, "left") + lost + 1) / (len(draws) + lost + 1)
 
     def interval(self, alpha: float) -> Interval:
-        """Order statistics: a bound is left out of the interval exactly if twice its p-value is `alpha` or less."""
-        tail = max(1, floor(alpha / 2 * self._of * (1 + 1e-12)) - self.lost)
-        return Interval(self.value, float(self.draws[tail - 1]), float(self.draws[-tail]))
+        """A bound lies outside exactly if twice its p-value is `alpha` or less."""
+        return self.resamples.interval(alpha)
 
     def needed(self, bound: float, alpha: float) -> dict[str, int | None]:
+        """Contexts with these seeds, and seeds with these contexts, that would take the interval off `bound`."""
         half = _half(self, bound, alpha)
         if half == 0:  # all values are the bound: no number of more of them takes the interval off it
             return {self.unit: None, "seeds": None}
-        found = needed(self.table, (abs(self.value - bound) / half) ** 2)
-        return {self.unit: found.contexts, "seeds": found.seeds}
-
-    @property
-    def _of(self) -> int:
-        return len(self.draws) + self.lost + 1
+        data = needed(self.table, (abs(self.value - bound) / half) ** 2)
+        return {self.unit: data.contexts, "seeds": data.seeds}
 
 
 @dataclass(frozen=True)
-class Spreads:
+class SpreadRatio:
     """The ratio of two standard deviations over `seeds` of one policy and of another, of normal values."""
 
     value: float
@@ -95,7 +93,7 @@ class Spreads:
     def needed(self, bound: float, alpha: float) -> dict[str, int | None]:
         """Seeds of each policy at which the same ratio would be clear of the bound."""
         for seeds in range(max(self.seeds) + 1, MOST_SEEDS):
-            more = Spreads(self.value, (seeds, seeds))
+            more = SpreadRatio(self.value, (seeds, seeds))
             if 2 * min(more.at_most(bound), more.at_least(bound)) <= alpha:
                 return {"seeds": seeds}
         return {"seeds": None}
@@ -105,43 +103,18 @@ class Spreads:
         return self.seeds[0] - 1, self.seeds[1] - 1
 
 
-def bootstrap(tables: Sequence[Floats], combine: Callable[..., Floats], unit: str = "contexts") -> Bootstrap:
+def bootstrap(tables: Sequence[Floats], combine: Callable[..., Floats], unit: str = "contexts") -> BootstrapEvidence:
     """The evidence on `combine(mean of table 1, mean of table 2, …)`, tables [seeds, contexts] of one shape.
 
-    A resample draws seeds and, for all of them alike, contexts, both with replacement (Owen 2007), the same ones for
-    all tables.  The variance of a mean of S resampled seeds is (S − 1)/S of what it should be, so that the seeds'
-    deviations are widened by the root of its inverse.  Raises ZeroDivisionError where many resamples
-    have no value.
+    Resampled as every interval of the report (statistics.resample).  Raises ZeroDivisionError where the value, or that
+    of many resamples, is not finite.
     """
     stacked = np.stack([np.asarray(table, np.float64) for table in tables])  # [tables, seeds, contexts]
-    seeds, contexts = stacked.shape[1:]
-    centre = stacked.mean(1, keepdims=True)
-    wide = centre + (stacked - centre) * sqrt(seeds / max(1, seeds - 1))
-    weights = _counts(seeds, stream=1).astype(np.float64) / seeds  # [RESAMPLES, seeds]
-    counts, means = _counts(contexts, stream=0), np.empty((len(stacked), RESAMPLES))
-    for start in range(0, RESAMPLES, BLOCK):
-        block = slice(start, start + BLOCK)
-        by_seed = np.einsum("rc,tsc->tsr", counts[block].astype(np.float64), wide) / contexts  # no BLAS: same bits
-        means[:, block] = np.einsum("rs,tsr->tr", weights[block], by_seed)
-    seen = stacked.mean((1, 2))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value, draws = float(combine(*seen)), np.asarray(combine(*means))
-    draws = np.sort(draws[np.isfinite(draws)])
-    lost = RESAMPLES - len(draws)
-    if not isfinite(value) or lost > LOST:
+    resamples = resample(list(stacked), combine)
+    if not isfinite(resamples.value) or resamples.lost > MAX_LOST:
         raise ZeroDivisionError
-    return Bootstrap(value, draws, np.einsum("t,tsc->sc", _gradient(combine, seen), stacked), unit, lost)
-
-
-@lru_cache(maxsize=4)
-def _counts(size: int, stream: int) -> NDArray[np.uint8]:
-    """How often each of `size` items is drawn in each resample. [RESAMPLES, size]"""
-    rng = np.random.default_rng([stream, size])
-    counts = np.empty((RESAMPLES, size), np.uint8)
-    for start in range(0, RESAMPLES, BLOCK):
-        draws = rng.integers(size, size=(BLOCK, size)) + np.arange(BLOCK)[:, None] * size
-        counts[start : start + BLOCK] = np.bincount(draws.ravel(), minlength=BLOCK * size).reshape(BLOCK, size)
-    return counts
+    linear = np.einsum("t,tsc->sc", _gradient(combine, stacked.mean((1, 2))), stacked)
+    return BootstrapEvidence(resamples, linear, unit)
 
 
 def _gradient(combine: Callable[..., Floats], means: Floats) -> Floats:
@@ -173,20 +146,20 @@ def components(table: Floats) -> Components:
     )
 
 
-class Needed(NamedTuple):
+class NeededData(NamedTuple):
     """More contexts with the seeds that there are, or more seeds on the same contexts; None: not by these alone."""
 
     contexts: int | None
     seeds: int | None
 
 
-def needed(table: Floats, share: float) -> Needed:
+def needed(table: Floats, share: float) -> NeededData:
     """What brings the variance of the mean of [seeds, contexts] down to `share` of what it is; see RULE."""
     seeds, contexts = table.shape
     part = components(table)
     target = share * (part.seeds / seeds + part.contexts / contexts + part.rest / (seeds * contexts))
     over_contexts, over_seeds = target - part.seeds / seeds, target - part.contexts / contexts
-    return Needed(
+    return NeededData(
         ceil((part.contexts + part.rest / seeds) / over_contexts) if over_contexts > 0 else None,
         ceil((part.seeds + part.rest / contexts) / over_seeds) if over_seeds > 0 and seeds > 1 else None,
     )

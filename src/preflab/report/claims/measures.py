@@ -11,22 +11,21 @@ import numpy as np
 
 from preflab.evaluate import frontier
 from preflab.evaluate.statistics import majority
-from preflab.report.cells.arms import Arm
 from preflab.report.cells.columns import (
     BEST_OF,
     DISTINCT,
     ROUGE,
-    AbsentError,
-    Stack,
+    NotMeasuredError,
+    StackedColumns,
     curve,
     metric,
     rights,
     same_seeds,
     stack,
 )
-from preflab.report.cells.load import Grid
-from preflab.report.cells.select import zero_shot
-from preflab.report.claims.evidence import Evidence, Spreads, bootstrap
+from preflab.report.cells.results import Arm, GridResults
+from preflab.report.cells.selection import zero_shot
+from preflab.report.claims.evidence import Evidence, SpreadRatio, bootstrap
 
 
 class Unit(NamedTuple):
@@ -35,23 +34,29 @@ class Unit(NamedTuple):
     name: str
     decimals: int
 
+    @property
+    def sign(self) -> str:
+        """Of its bounds: ` %`, or nothing."""
+        return " %" if self.name[0] == "%" else ""
+
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One check on one pair of arms, with its entry of conf/claims.yaml."""
+class ArmPair:
+    """The arms that one check compares, with its entry of conf/claims.yaml."""
 
-    grid: Grid
+    grid: GridResults
     of: Arm
     against: Arm | None
     settings: dict[str, Any]
 
     @property
     def other(self) -> Arm:
+        """The arm that `of` is measured against, of a check that has one."""
         assert self.against is not None, self.settings
         return self.against
 
 
-class Measured(NamedTuple):
+class Measurement(NamedTuple):
     """`contexts`: on how many the seeds were compared, None where that is not what was resampled."""
 
     evidence: Evidence
@@ -60,100 +65,99 @@ class Measured(NamedTuple):
     contexts: int | None
 
 
-def win_rate(asked: Asked) -> Measured:
+def win_rate(pair: ArmPair) -> Measurement:
     """Share of contexts on which the judge's majority prefers `of`."""
-    both = stack([(asked.of, "judge"), (asked.other, "judge")])
+    both = stack([(pair.of, "judge"), (pair.other, "judge")])
     wins = []
-    for one, other, (cell, _) in zip(*both.tables, both.cells, strict=True):
+    for a, b, (cell, _) in zip(*both.tables, both.cells, strict=True):
         tau, votes, seed = (metric(cell, name) for name in ("judge_tau", "votes", "votes_seed"))
-        wins.append(majority(one, other, tau, int(votes), int(seed)))
-    text = f"judge prefers {asked.of.name} to {asked.other.name}"
+        wins.append(majority(a, b, tau, int(votes), int(seed)))
+    text = f"judge prefers {pair.of.name} to {pair.other.name}"
     return _measured(both._replace(tables=[100 * np.array(wins)]), lambda share: np.clip(share, 0, 100), text)
 
 
-def difference(column: str, words: str) -> Callable[[Asked], Measured]:
+def difference(column: str, words: str) -> Callable[[ArmPair], Measurement]:
     """Mean over contexts of a column of `of` less that of `against`."""
 
-    def measure(asked: Asked) -> Measured:
-        both = stack([(asked.of, column), (asked.other, column)])
-        return _measured(both, lambda a, b: a - b, f"{words}, {asked.of.name} − {asked.other.name}")
+    def measure(pair: ArmPair) -> Measurement:
+        both = stack([(pair.of, column), (pair.other, column)])
+        return _measured(both, lambda a, b: a - b, f"{words}, {pair.of.name} − {pair.other.name}")
 
     return measure
 
 
-def reward_share(asked: Asked) -> Measured:
+def reward_share(pair: ArmPair) -> Measurement:
     """What `of` gains over zero-shot, as a share of what `against` gains."""
-    zero = _zero_shot(asked)
-    three = stack([(asked.of, "true_score"), (asked.other, "true_score"), (zero, "true_score")])
-    text = f"gain over zero-shot, {asked.of.name} as a share of {asked.other.name}"
+    zero = _zero_shot(pair)
+    three = stack([(pair.of, "true_score"), (pair.other, "true_score"), (zero, "true_score")])
+    text = f"gain over zero-shot, {pair.of.name} as a share of {pair.other.name}"
     return _measured(three, lambda a, b, z: 100 * (a - z) / (b - z), text)
 
 
-def shortfall(asked: Asked) -> Measured:
-    """What `of` lacks of the gain over zero-shot that is possible at its KL, at least.
+def shortfall(pair: ArmPair) -> Measurement:
+    """The share of the gain over zero-shot possible at its KL that `of` lacks, at least.
 
     The best of n samples of the reference costs a KL of log n − (n − 1)/n and can be counted without a model; the most
     that its KL allows stands for the optimum, which lies above it (paper, Figure 3, reweights such samples).
     """
-    zero = _zero_shot(asked)
-    cell, kl = zero.first, float(np.mean([metric(cell, "kl") for cell in asked.of.cells]))
+    zero = _zero_shot(pair)
+    cell, kl = zero.first, float(np.mean([metric(cell, "kl") for cell in pair.of.cells]))
     samples = max(len(row or []) for row in cell.samples.get("reference_scores", [[]]))
     n = max((2**k for k in range(samples.bit_length()) if frontier.best_of_n_kl(2**k) <= kl), default=0)
     if n < 2:
-        raise AbsentError(f"{cell.id}: no more samples of the reference (evaluation.frontier), or too small a KL")
-    three = stack([(asked.of, "true_score"), (zero, "true_score"), (zero, f"{BEST_OF}{n}")])
-    text = f"gain over zero-shot that {asked.of.name} (KL {kl:.1f}) lacks of best-of-{n}'s (KL "
+        raise NotMeasuredError(f"{cell.id}: too few samples of the reference (evaluation.frontier), or too small a KL")
+    three = stack([(pair.of, "true_score"), (zero, "true_score"), (zero, f"{BEST_OF}{n}")])
+    text = f"gain over zero-shot that {pair.of.name} (KL {kl:.1f}) lacks of best-of-{n}'s (KL "
     text += f"{frontier.best_of_n_kl(n):.1f})"
     return _measured(three, lambda a, z, o: 100 * (o - a) / (o - z), text)
 
 
-def kl_ratio(asked: Asked) -> Measured:
+def kl_ratio(pair: ArmPair) -> Measurement:
     """The KL over its target."""
-    target = asked.of.first.row["kl_target"]
+    target = pair.of.first.row["kl_target"]
     if not target:
-        raise AbsentError(f"{asked.of.first.id}: has no KL target")
-    one = stack([(asked.of, "kl")])
-    return _measured(one, lambda kl: kl / target, f"KL over its target, {asked.of.name}")
+        raise NotMeasuredError(f"{pair.of.first.id}: has no KL target")
+    return _measured(stack([(pair.of, "kl")]), lambda kl: kl / target, f"KL over its target, {pair.of.name}")
 
 
-def kl_times(asked: Asked) -> Measured:
+def kl_times(pair: ArmPair) -> Measurement:
     """The KL of `of` over that of `against`."""
-    both = stack([(asked.of, "kl"), (asked.other, "kl")])
-    return _measured(both, lambda a, b: a / b, f"KL, {asked.of.name} over {asked.other.name}")
+    both = stack([(pair.of, "kl"), (pair.other, "kl")])
+    return _measured(both, lambda a, b: a / b, f"KL, {pair.of.name} over {pair.other.name}")
 
 
-def kl_spread(asked: Asked) -> Measured:
+def kl_spread(pair: ArmPair) -> Measurement:
     """The standard deviation over seeds of the final KL's logarithm, of `of` over that of `against`.
 
     Of the logarithm, so that a policy does not spread less for having moved less.
     """
-    finals = [[float(np.log(metric(cell, "kl"))) for cell in arm.cells] for arm in (asked.of, asked.other)]
+    finals = [[float(np.log(metric(cell, "kl"))) for cell in arm.cells] for arm in (pair.of, pair.other)]
     if min(map(len, finals)) < 2:
-        raise AbsentError("a spread over seeds needs two seeds of each policy")
+        raise NotMeasuredError("a spread over seeds needs two seeds of each policy")
     spreads = [float(np.std(kl, ddof=1)) for kl in finals]
     if min(spreads) == 0:
-        raise AbsentError("the final KLs of the seeds do not differ")
-    evidence = Spreads(spreads[0] / spreads[1], (len(finals[0]), len(finals[1])))
-    text = f"spread of the final log KL over seeds, {asked.of.name} over {asked.other.name}"
-    seeds = min(asked.of.cells, asked.other.cells, key=len)
-    return Measured(evidence, text, [cell.row["seed"] for cell in seeds], None)
+        raise NotMeasuredError("the final KLs of the seeds do not differ")
+    evidence = SpreadRatio(spreads[0] / spreads[1], (len(finals[0]), len(finals[1])))
+    text = f"spread of the final log KL over seeds, {pair.of.name} over {pair.other.name}"
+    seeds = min(pair.of.cells, pair.other.cells, key=len)
+    return Measurement(evidence, text, [cell.row["seed"] for cell in seeds], None)
 
 
-def accuracy(asked: Asked) -> Measured:
+def accuracy(pair: ArmPair) -> Measurement:
     """Held-out accuracy of the reward model in force at the end."""
-    return _of_rights(rights([asked.of]), lambda share: share, f"held-out accuracy, {asked.of.name}")
+    return _of_rights(rights([pair.of]), lambda share: share, f"held-out accuracy, {pair.of.name}")
 
 
-def accuracy_difference(asked: Asked) -> Measured:
+def accuracy_difference(pair: ArmPair) -> Measurement:
     """The same of two reward models, on the same comparisons."""
-    text = f"held-out accuracy, {asked.of.name} − {asked.other.name}"
-    return _of_rights(rights([asked.of, asked.other]), lambda a, b: a - b, text)
+    text = f"held-out accuracy, {pair.of.name} − {pair.other.name}"
+    return _of_rights(rights([pair.of, pair.other]), lambda a, b: a - b, text)
 
 
-def curve_difference(asked: Asked) -> Measured:
+def curve_difference(pair: ArmPair) -> Measurement:
     """True score in training between two shares of the episodes (`over`); updates take the place of contexts."""
-    start, end = asked.settings["over"]
-    rows = same_seeds([asked.of, asked.other])
+    start, end = pair.settings["over"]
+    rows = same_seeds([pair.of, pair.other])
     windows = []
     for side in range(2):
         curves = [curve(row[side]) for row in rows]
@@ -161,28 +165,28 @@ def curve_difference(asked: Asked) -> Measured:
         first, last = round(start * updates), max(round(end * updates), round(start * updates) + 1)
         windows.append(np.array([curve[first:last] for curve in curves]))
     if windows[0].shape != windows[1].shape:
-        raise AbsentError(f"{asked.of.name} and {asked.other.name} were not trained for the same number of updates")
+        raise NotMeasuredError(f"{pair.of.name} and {pair.other.name} were not trained for the same number of updates")
     evidence = bootstrap(windows, lambda a, b: a - b, unit="updates")
     window = f"between {100 * start:g} and {100 * end:g} % of the episodes"
-    text = f"true score {window}, {asked.of.name} − {asked.other.name}"
-    return Measured(evidence, text, [row[0].row["seed"] for row in rows], None)
+    text = f"true score {window}, {pair.of.name} − {pair.other.name}"
+    return Measurement(evidence, text, [row[0].row["seed"] for row in rows], None)
 
 
-def preamble(asked: Asked) -> Measured:
-    """How often the first three words are the source's, where the source has a preamble less over all contexts."""
-    two = stack([(asked.of, "copies_start"), (asked.of, "preamble")])
+def preamble(pair: ArmPair) -> Measurement:
+    """Share of responses that begin with the source's first three words: of sources with a preamble less of all."""
+    two = stack([(pair.of, "copies_start"), (pair.of, "preamble")])
     copies, has = two.tables
     if not has.any():
-        raise AbsentError(f"{asked.of.first.id}: no context has a preamble")
+        raise NotMeasuredError(f"{pair.of.first.id}: no context has a preamble")
     three = two._replace(tables=[copies * has, has, copies])
-    text = f"first three words copied, {asked.of.name}: with a preamble − all"
+    text = f"first three words copied, {pair.of.name}: with a preamble − all"
     return _measured(three, lambda both, some, every: 100 * (both / some - every), text)
 
 
 class Measure(NamedTuple):
-    """A measure, its unit, and which keys of a check it needs beside `of`."""
+    """A measure, its unit, and the keys that a check needs in addition to `of`."""
 
-    function: Callable[[Asked], Measured]
+    function: Callable[[ArmPair], Measurement]
     unit: Unit
     needs: tuple[str, ...] = ("against",)
 
@@ -193,7 +197,7 @@ ACCURACY = Unit("% of comparisons", 1)
 
 MEASURES = {
     "win_rate": Measure(win_rate, CONTEXTS),
-    "reward_difference": Measure(difference("true_score", "labeller's score"), SCORE, ("against", "kl_within")),
+    "reward_difference": Measure(difference("true_score", "true score"), SCORE, ("against", "kl_within")),
     "reward_share": Measure(reward_share, Unit("% of the gain", 0), ("against", "kl_within")),
     "shortfall": Measure(shortfall, Unit("% of the gain", 0), ()),
     "curve_difference": Measure(curve_difference, SCORE, ("against", "over")),
@@ -210,25 +214,25 @@ MEASURES = {
 }
 
 
-def kl_gap(asked: Asked) -> tuple[float, float, bool]:
+def kl_gap(pair: ArmPair) -> tuple[float, float, bool]:
     """Mean KL of both arms, and whether they differ by no more than the share `kl_within` of the larger."""
-    one, other = (float(np.mean([metric(cell, "kl") for cell in arm.cells])) for arm in (asked.of, asked.other))
-    return one, other, abs(one - other) <= asked.settings["kl_within"] * max(one, other)
+    a, b = (float(np.mean([metric(cell, "kl") for cell in arm.cells])) for arm in (pair.of, pair.other))
+    return a, b, abs(a - b) <= pair.settings["kl_within"] * max(a, b)
 
 
-def _measured(stack: Stack, combine: Callable[..., Any], text: str) -> Measured:
+def _measured(stack: StackedColumns, combine: Callable[..., Any], text: str) -> Measurement:
     try:
-        return Measured(bootstrap(stack.tables, combine), text, stack.seeds, stack.contexts)
+        return Measurement(bootstrap(stack.tables, combine), text, stack.seeds, stack.contexts)
     except ZeroDivisionError:
-        raise AbsentError(f"{text}: too many resamples divide by zero; more contexts are needed") from None
+        raise NotMeasuredError(f"{text}: too many resamples divide by zero; more contexts are needed") from None
 
 
-def _of_rights(stack: Stack, combine: Callable[..., Any], text: str) -> Measured:
-    return Measured(bootstrap(stack.tables, combine, unit="comparisons"), text, stack.seeds, None)
+def _of_rights(stack: StackedColumns, combine: Callable[..., Any], text: str) -> Measurement:
+    return Measurement(bootstrap(stack.tables, combine, unit="comparisons"), text, stack.seeds, None)
 
 
-def _zero_shot(asked: Asked) -> Arm:
-    zero = zero_shot(asked.grid, asked.of)
+def _zero_shot(pair: ArmPair) -> Arm:
+    zero = zero_shot(pair.grid, pair.of)
     if zero is None:
-        raise AbsentError(f"the grid lacks the zero-shot reference of {asked.of.name}")
+        raise NotMeasuredError(f"the grid lacks the zero-shot reference of {pair.of.name}")
     return zero

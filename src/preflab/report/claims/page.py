@@ -4,153 +4,176 @@ import json
 from math import inf
 from typing import Any, NamedTuple
 
+from preflab.evaluate.statistics import LEVEL, RESAMPLES
 from preflab.report import captions
 from preflab.report.cells.accuracy import CHANCE
-from preflab.report.cells.load import Grid
+from preflab.report.cells.results import Arm, GridResults
 from preflab.report.claims import verdicts
 from preflab.report.claims.decide import Check, Claim, level
-from preflab.report.claims.evidence import RESAMPLES
 from preflab.report.claims.verdicts import CONTRADICTED, INCONCLUSIVE, NOT_RUN
-from preflab.report.table import NOTHING
+from preflab.report.table import NOTHING, link
 
 DIGITS = 6  # of the numbers in claims.json
+LEVEL_TEXT = f"{100 * LEVEL:.0f} %"
 
 
-class Line(NamedTuple):
+class ClaimLine(NamedTuple):
     """A claim in one line."""
 
     number: int
     claim: str
     verdict: str
-    ours: str
+    level: str  # of the interval that decided
+    ours: str  # estimate and 95 % interval, as tables print them
     seeds: str
     labels: str
     paper: str
-    guessing: bool  # a reward model of the compared policies knows no more than chance
+    guessing: bool  # a reward model of the compared policies is no better than chance
 
 
-def lines(claims: list[Claim]) -> list[Line]:
-    """Every claim with the check that stands for it."""
-    found = []
+def lines(claims: list[Claim]) -> list[ClaimLine]:
+    """Every claim that was run, with the check that stands for it."""
+    table = []
     for claim in claims:
-        check = claim.deciding
-        ours, who = (numbers(check), _source(check.synthetic)) if check else (NOTHING, NOTHING)
-        guessing = bool(claim.guessing)
-        found.append(
-            Line(claim.number, claim.text, claim.verdict, ours, _seeds(check), who, claim.paper, guessing=guessing)
-        )
-    return found
+        if claim.verdict != NOT_RUN and (check := claim.deciding):
+            texts = (claim.text, claim.verdict, level(check.deciding_alpha), numbers(check), _seeds(check))
+            guessing = bool(claim.guessing)
+            table.append(ClaimLine(claim.number, *texts, _source(check.synthetic), claim.paper, guessing))
+    return table
+
+
+def not_run(claims: list[Claim]) -> list[tuple[str, str]]:
+    """The numbers of the claims that were not run, by the command that runs them: `3, 5`, `python -m …`."""
+    by_command: dict[str, list[str]] = {}
+    for claim in claims:
+        if claim.verdict == NOT_RUN:
+            by_command.setdefault(claim.run, []).append(str(claim.number))
+    return [(", ".join(numbers_), command) for command, numbers_ in by_command.items()]
 
 
 def care(claims: list[Claim]) -> str:
     """Which decided claims rest on reward models that learned nothing; empty if none does."""
-    found = [str(claim.number) for claim in claims if claim.decided and claim.guessing]
-    if not found:
+    guessing = [str(claim.number) for claim in claims if claim.decided and claim.guessing]
+    if not guessing:
         return ""
     return (
-        f"Take care: among the decided claims {', '.join(found)} compare policies whose reward models guess (held-out "
-        f"accuracy within 2 standard errors of the {100 * CHANCE:.0f} % of chance), so that they speak of this model "
-        "more than of the method."
+        f"Take care: among the decided claims {', '.join(guessing)} compare policies whose reward models guess "
+        f"(held-out accuracy within 2 standard errors of the {100 * CHANCE:.0f} % of chance), so that their verdicts "
+        "say more about this model than about the method."
     )
 
 
 def counts(claims: list[Claim]) -> str:
-    """`4 claims reproduced, 1 contradicted, 2 inconclusive, 15 not run`."""
-    found = [claim.verdict for claim in claims]
+    """`claims: 4 reproduced, 1 contradicted, 2 inconclusive, 15 not run`."""
+    of_claims = [claim.verdict for claim in claims]
     names = (verdicts.REPRODUCED, CONTRADICTED, INCONCLUSIVE, NOT_RUN)
-    return "claims: " + ", ".join(f"{found.count(name)} {name}" for name in names)
+    return "claims: " + ", ".join(f"{of_claims.count(name)} {name}" for name in names)
 
 
 def markdown_table(claims: list[Claim]) -> str:
-    """The lines as a table in Markdown."""
-    heads = ["", "claim", "verdict", "ours", "seeds", "labels from", "in the paper"]
-    rows = [f"| {' | '.join(heads)} |", "| --: | :-- | :-- | :-- | :-- | :-- | :-- |"]
+    """The lines as a table in Markdown, and below it the claims that were not run."""
+    heads = ["", "claim", "verdict", "at level", f"ours, {LEVEL_TEXT}", "seeds", "labels from", "in the paper"]
+    rows = [f"| {' | '.join(heads)} |", "| --: | :-- | :-- | --: | :-- | :-- | :-- | :-- |"]
     for line in lines(claims):
         verdict = f"**{line.verdict}**" + (" (a reward model guesses)" if line.guessing else "")
-        texts = [str(line.number), line.claim, verdict, line.ours, line.seeds, line.labels, line.paper]
+        texts = [str(line.number), line.claim, verdict, line.level, line.ours, line.seeds, line.labels, line.paper]
         rows.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |")
-    return "\n".join(rows)
+    rows = rows if len(rows) > 2 else []
+    missing = [f"Not run: claims {numbers_}. `{command}` runs them." for numbers_, command in not_run(claims)]
+    return "\n".join([*rows, *(["", *_paragraphs(missing)] if missing else [])]).strip()
 
 
-def markdown(grid: Grid, claims: list[Claim], warning: str) -> str:
+def markdown(grid: GridResults, claims: list[Claim], warning: str) -> str:
     """claims.md."""
-    found = [f"# The paper's claims on the grid `{grid.name}`", "", warning, "", f"{counts(claims)}.".capitalize(), ""]
-    found += [care(claims), ""] if care(claims) else []
-    found += [markdown_table(claims), "", "## The rule", "", *_paragraphs(verdicts.RULE)]
-    found += ["The bounds are ours (conf/claims.yaml): the paper draws its conclusions without any.", ""]
+    text = [f"# The paper's claims on the grid `{grid.name}`", "", warning, "", f"{counts(claims)}.".capitalize(), ""]
+    text += [care(claims), ""] if care(claims) else []
+    text += [markdown_table(claims), "", "## The rule", "", *_paragraphs(verdicts.RULE)]
+    text += ["The bounds are ours (conf/claims.yaml): the paper draws its conclusions without any.", ""]
     for claim in claims:
-        found += [f"## {claim.number}. {claim.text}", "", f"**{claim.verdict}**{_how_sure(claim)}", ""]
-        found += [f"* In the paper: {claim.paper}.", f"* Tested: {claim.test}"]
-        found += [f"* {check_text(check)}; {_origin(grid, check)}" for check in claim.checks]
+        text += [f"## {claim.number}. {claim.text}", "", f"**{claim.verdict}**{_how_sure(claim)}", ""]
+        text += [f"* In the paper: {claim.paper}.", f"* Tested: {claim.test}"]
+        text += [f"* {check_text(check)} ({_origin(grid, check)})" for check in claim.checks]
         if claim.guessing:
-            found.append(f"* Reward models that know no more than chance: of {', '.join(claim.guessing)}.")
-        found += [f"* Not measured: {reason}." for reason in claim.missing]
-        if text := settle_text(claim):
-            found.append(f"* To settle it: {text}.")
+            text.append(f"* Reward models that are no better than chance: of {', '.join(claim.guessing)}.")
+        text += [f"* Not measured: {reason}." for reason in claim.missing]
+        if settle := settle_text(claim):
+            text.append(f"* {settle}")
         if claim.missing:
-            found.append(f"* To run it: `{claim.run}`.")
-        found.append("")
-    return "\n".join(found)
+            text.append(f"* To run it: `{claim.run}`.")
+        text.append("")
+    return "\n".join(text)
 
 
-def _paragraphs(texts: tuple[str, ...]) -> list[str]:
+def _paragraphs(texts: list[str] | tuple[str, ...]) -> list[str]:
     return [line for text in texts for line in (text, "")]
 
 
 def _how_sure(claim: Claim) -> str:
-    return f" (intervals at {level(claim.alpha)})" if claim.checks else ""
+    return f" (level {level(claim.alpha)})" if claim.checks else ""
 
 
 def check_text(check: Check) -> str:
-    """`judge prefers 5k offline to zero-shot: 91.2 [88.0, 94.1] % of contexts, must be above 70: reproduced`."""
+    """`judge prefers 5k offline to zero-shot: 91.2 [88.0, 94.1] % of contexts; required above 70 %: met`."""
     doubt = f", {check.doubt}" if check.doubt else ""
-    return f"{check.text}: {numbers(check)}, must be {check.region}: {check.verdict}{doubt}"
+    at_level = "" if check.deciding_alpha == check.alpha else f" at level {level(check.deciding_alpha)}"
+    return f"{check.text}: {numbers(check)}; required {check.region}: {check.outcome}{at_level}{doubt}"
 
 
 def numbers(check: Check) -> str:
-    """`91.2 [88.0, 94.1] % of contexts`."""
+    """`91.2 [88.0, 94.1] % of contexts`: the estimate and its 95 % interval."""
     mean, low, high = (f"{end:.{check.unit.decimals}f}" for end in check.interval)
     return f"{mean} [{low}, {high}] {check.unit.name}"
 
 
-def _origin(grid: Grid, check: Check) -> str:
-    """`2 seeds, 1024 contexts, synthetic labels, cells [2](index.md#cell-2) …`."""
+def _origin(grid: GridResults, check: Check) -> str:
+    """`seeds 1, 2, 1024 contexts, synthetic labels; [5k offline](provenance.md#cell-2) × 2 seeds, …`."""
     contexts = f"{check.contexts} contexts, " if check.contexts else ""
-    found = captions.references(grid)
-    cells = " ".join(f"[{found[cell]}](index.md#cell-{found[cell]})" for cell in check.cells)
-    return f"seeds {_seeds(check)}, {contexts}labels {_source(check.synthetic)}, cells {cells}"
+    arms = ", ".join(_arm_link(grid, arm) for arm in dict.fromkeys(check.arms))
+    return f"seeds {_seeds(check)}, {contexts}{_source(check.synthetic)} labels; {arms}"
 
 
-def _seeds(check: Check | None) -> str:
-    return ", ".join(map(str, check.seeds)) or NOTHING if check else NOTHING
+def _arm_link(grid: GridResults, arm: Arm) -> str:
+    """The arm's name, a link to its first cell, and the number of its seeds."""
+    seeds = f" × {len(arm.cells)} seeds" if len(arm.cells) > 1 else ""
+    return link(captions.references(grid), arm.first.id, arm.name) + seeds
+
+
+def _seeds(check: Check) -> str:
+    return ", ".join(map(str, check.seeds)) or NOTHING
 
 
 def _source(synthetic: bool) -> str:
-    return "synthetic" if synthetic else "people"
+    return "synthetic" if synthetic else "human"
 
 
 def settle_text(claim: Claim) -> str:
-    """`about 4,100 contexts with these seeds, or 6 seeds on these contexts`; empty for a claim that is not open."""
+    """How much data, or what else, would settle an inconclusive claim, as sentences; empty for the others.
+
+    `Would need about 152 seeds at the variance observed; more contexts alone would not help.`
+    """
     if claim.verdict != INCONCLUSIVE:
         return ""
-    doubts = [f"{check.text}: {check.doubt}; train them to equal KL" for check in claim.checks if check.doubt]
-    found = claim.settle
-    known = [f"{number:,} {unit}" for unit, number in found.items() if number is not None]
-    never = " or ".join(unit for unit, number in found.items() if number is None)
-    if known:
-        alone = f" (no number of {never} alone)" if never else ""
-        doubts.insert(0, f"at the variance seen here about {' or '.join(known)}{alone}")
-    elif found:
-        doubts.insert(0, f"at the variance seen here no number of {never} alone")
-    return "; ".join(doubts)
+    needs = claim.settle
+    enough = [f"{number:,} {unit}" for unit, number in needs.items() if number is not None]
+    never = " or ".join(unit for unit, number in needs.items() if number is None)
+    sentences = []
+    if enough:
+        alone = f"; more {never} alone would not help" if never else ""
+        sentences.append(f"Would need about {' or '.join(enough)} at the variance observed{alone}.")
+    elif never:
+        sentences.append(f"More {never} alone would not help.")
+    doubtful = [check for check in claim.checks if check.doubt]
+    sentences += [f"Not at equal KL: {check.text}: {check.doubt}; train both to equal KL." for check in doubtful]
+    return " ".join(sentences)
 
 
-def as_json(grid: Grid, claims: list[Claim]) -> str:
+def as_json(grid: GridResults, claims: list[Claim]) -> str:
     """claims.json: what claims.md says, for programs."""
     about = {
         "grid": {"name": grid.name, "scale": grid.scale, "episode_scale": grid.episode_scale},
         "rule": list(verdicts.RULE),
         "alpha": verdicts.ALPHA,
+        "level": LEVEL,
         "resamples": RESAMPLES,
         "claims_run": sum(bool(claim.checks) for claim in claims),
         "claims": [_claim(claim) for claim in claims],
@@ -180,6 +203,7 @@ def _claim(claim: Claim) -> dict[str, Any]:
 
 def _check(check: Check) -> dict[str, Any]:
     estimate, low, high = map(_rounded, check.interval)
+    _, deciding_low, deciding_high = map(_rounded, check.deciding_interval)
     region = check.finding.region
     return {
         "measure": check.settings["measure"],
@@ -188,8 +212,8 @@ def _check(check: Check) -> dict[str, Any]:
         "estimate": estimate,
         "low": low,
         "high": high,
-        "level": _rounded(1 - check.alpha),
-        "level_to_contradict": _rounded(1 - check.alpha / check.of),
+        "level": LEVEL,
+        "deciding": {"level": _rounded(1 - check.deciding_alpha), "low": deciding_low, "high": deciding_high},
         "threshold": {
             "above": None if region.above == -inf else region.above,
             "below": None if region.below == inf else region.below,

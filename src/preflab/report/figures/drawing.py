@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from preflab.report.cells.arms import DIRECT, Arm
+from preflab.report.cells.results import DIRECT, Arm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ LOOKS = {  # of each number of labels: colour and marker
     "15k": (SKY, "h"),
 }
 OTHER = (GREY, "o")
-DIAMOND: dict[str, Any] = {  # the paper's value beside ours
+DIAMOND: dict[str, Any] = {  # the paper's value
     "marker": "D",
     "linestyle": "",
     "markerfacecolor": "white",
@@ -64,13 +64,14 @@ STYLE: dict[str, Any] = {
 
 
 class Figure(NamedTuple):
-    """`label` names the files; `alt` says in words what is to be seen."""
+    """`label` names the files; `alt` says in words what the figure shows; `narrow`: not as wide as the page."""
 
     label: str
     caption: str
     alt: str
     svg: str
     png: bytes
+    narrow: bool = False
 
 
 def figure(label: str, caption: str, alt: str, plot: Callable[[], "Canvas"]) -> Figure:
@@ -106,10 +107,6 @@ def look(arm: Arm) -> dict[str, Any]:
     }
 
 
-def name(arm: Arm) -> str:
-    return arm.name
-
-
 def line(axes: "Axes", labels: str, xs: Iterable[float], ys: Iterable[float]) -> None:
     """One of the paper's curves, by its number of labels, with its name at its end."""
     colour, marker = LOOKS[labels]
@@ -118,7 +115,7 @@ def line(axes: "Axes", labels: str, xs: Iterable[float], ys: Iterable[float]) ->
 
 
 def end(axes: "Axes", drawn: Any, text: str, above: bool = False) -> None:
-    """The name of a line behind its last point, or above it where another line follows."""
+    """The name of a line right of its last point, or above it where another line continues."""
     x, y = drawn.get_xdata()[-1], drawn.get_ydata()[-1]
     offset: dict[str, Any] = {"xytext": (-8, 8) if above else (6, 0), "textcoords": "offset points"}
     axes.annotate(text, (x, y), color=drawn.get_color(), va="center", annotation_clip=False, **offset)
@@ -126,9 +123,9 @@ def end(axes: "Axes", drawn: Any, text: str, above: bool = False) -> None:
 
 def legend(whole: "Canvas", panels: Iterable["Axes"], columns: int = 5) -> None:
     """One legend above all panels, each name once."""
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for axes in panels:
         handles, names = axes.get_legend_handles_labels()
-        found = dict(zip(names, handles, strict=True)) | found
-    if found:
-        whole.legend(found.values(), found.keys(), loc="outside upper center", ncols=min(columns, len(found)))
+        by_name = dict(zip(names, handles, strict=True)) | by_name
+    if by_name:
+        whole.legend(by_name.values(), by_name.keys(), loc="outside upper center", ncols=min(columns, len(by_name)))

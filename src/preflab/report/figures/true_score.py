@@ -1,5 +1,6 @@
 """The figures of the true score: while policies train (Figure 2), against KL (Figure 3), and over-optimised."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,8 +8,7 @@ from numpy.typing import NDArray
 
 from preflab.report import captions
 from preflab.report.cells import optimum
-from preflab.report.cells.arms import ZERO_SHOT, Arm, Family, main
-from preflab.report.cells.load import Cell
+from preflab.report.cells.results import ZERO_SHOT, Arm, CellResults, Family, GridResults
 from preflab.report.figures import drawing
 from preflab.report.figures.drawing import BLACK, BLUE, GREY, VERMILION, Figure
 from preflab.report.paper.style import (
@@ -20,7 +20,7 @@ from preflab.report.paper.style import (
     FIGURE_3_OPTIMAL,
     FIGURE_3_OPTIMAL_KL,
 )
-from preflab.report.tables.overoptimisation import Found
+from preflab.report.tables.overoptimisation import ArmParting, parted_arms
 from preflab.report.tables.policies import KL_TOLERANCE
 from preflab.report.tables.style import MOCK_TASKS, PROXY
 
@@ -40,17 +40,18 @@ def shown(family: Family) -> list[Arm]:
     return papers or family.plain
 
 
-def reward_curves(found: list[Family], mark: str) -> list[Figure]:
-    families = [family for family in main(found) if family.plain and not family.summarises]
+def figure_2(grid: GridResults) -> list[Figure]:
+    """True score and KL while policies train; none without a trained policy of a style task."""
+    families = [family for family in grid.main_families if family.plain and not family.summarises]
     if not families:
         return []
     return [
         drawing.figure(
             "figure2",
-            "Figure 2. Left: the known (mock) reward while policies train; lines are means and bands "
-            "ranges over seeds. Middle: the KL that it costs, with its target (line) ± 25 % (band). Right: "
-            f"the paper's Figure 2, digitised, in log-odds. {mark}",
-            "Mock reward and KL against episodes, for direct training and reward models, beside the paper's curves",
+            "Figure 2. Left: the true score while policies train; lines are means and bands "
+            "ranges over seeds. Middle: their KL, with its target (line) ± 25 % (band). Right: "
+            f"the paper's Figure 2, digitised, in log-odds. {captions.caption_mark(grid)}",
+            "True score and KL against episodes, for direct training and reward models, and the paper's curves",
             lambda: _reward_curves(families),
         )
     ]
@@ -75,7 +76,7 @@ def _reward_curves(families: list[Family]) -> "Canvas":
         for axes in (ours, kl):
             axes.set_xlabel("episodes")
             axes.set_xlim(left=0)
-        if family.task not in KNOWN:
+        if family.task not in MOCK_TASKS:
             published.set_axis_off()
             continue
         for labels, values in FIGURE_2.items():
@@ -91,7 +92,7 @@ def _seeds_band(axes: "Axes", arm: Arm, column: str) -> None:
     episodes, values = curves(arm, column)
     look = drawing.look(arm)
     every = max(1, len(episodes) // 6)
-    axes.plot(episodes, values.mean(0), label=drawing.name(arm), markevery=(every // 2, every), **look)
+    axes.plot(episodes, values.mean(0), label=arm.name, markevery=(every // 2, every), **look)
     axes.fill_between(episodes, values.min(0), values.max(0), color=look["color"], alpha=0.12, linewidth=0)
 
 
@@ -103,10 +104,10 @@ def curves(arm: Arm, column: str, points: int = POINTS) -> tuple[NDArray[np.floa
     return episodes, np.array([[cell.curve[column][block].mean() for block in blocks] for cell in arm.cells])
 
 
-def frontiers(found: list[Family], mark: str) -> list[Figure]:
-    """Families that share a task, a model and the labeller that scores them share a panel."""
+def figure_3(grid: GridResults) -> list[Figure]:
+    """Reward against KL: families that share a task, a model and the labeller that scores them share a panel."""
     panels: dict[str, list[Family]] = {}
-    for family in found:
+    for family in grid.families:
         proxy = any(axis.startswith(f"{PROXY}=") for axis in family.axes)  # its reward is in another unit
         if family.plain and not family.summarises and not proxy:
             panels.setdefault(", ".join(family.name.split(", ")[:2]), []).append(family)
@@ -115,11 +116,11 @@ def frontiers(found: list[Family], mark: str) -> list[Figure]:
     return [
         drawing.figure(
             "frontier",
-            "Figure 3. Reward against KL: every cell on held-out contexts (points, ± standard error), the way there in "
+            "Figure 3. Reward against KL: every cell on held-out contexts (points, ± standard error), its path in "
             "training (thin lines, means over seeds) and, where it was estimated, the optimum from weighted samples of "
             "the reference and the best of 1, 2, 4 … of them by the true score. Last panel: the "
-            f"paper's Figure 3, digitised, in log-odds. {mark}",
-            "Mock reward against KL from the reference, one point for each cell, beside the paper's Figure 3",
+            f"paper's Figure 3, digitised, in log-odds. {captions.caption_mark(grid)}",
+            "True score against KL from the reference, one point for each cell, and the paper's Figure 3",
             lambda: _frontiers(panels),
         )
     ]
@@ -166,12 +167,12 @@ def _points(axes: "Axes", family: Family, arm: Arm, thin_line: bool) -> None:
     """The cells of an arm with their standard errors; those of a longer training and the like are larger."""
     look = drawing.look(arm)
     special = [axis for axis in family.axes if not axis.startswith(TARGET)]
-    text = drawing.name(arm) + (f" ({', '.join(special)})" if special else "")
+    text = arm.name + (f" ({', '.join(special)})" if special else "")
     for cell in arm.cells:
         axes.errorbar(
             *_at(cell),
             xerr=cell.metrics["kl_se"],
-            yerr=cell.metrics["labeller_se"],
+            yerr=cell.metrics["true_score_se"],
             **look | {"linestyle": ""},
             markersize=9 if special else 5,
             fillstyle="left" if special else "full",
@@ -183,7 +184,7 @@ def _points(axes: "Axes", family: Family, arm: Arm, thin_line: bool) -> None:
         axes.plot(curves(arm, "kl", ROUGH)[1].mean(0), curves(arm, "true_score", ROUGH)[1].mean(0), **way)
 
 
-def _at(cell: Cell) -> tuple[float, float]:
+def _at(cell: CellResults) -> tuple[float, float]:
     return cell.metrics["kl"], cell.metrics["true_score"]
 
 
@@ -216,29 +217,31 @@ def _papers_frontier(axes: "Axes") -> None:
     axes.set_xlim(0, 25)
 
 
-def partings(found: list[Found], mark: str) -> list[Figure]:
-    """One figure for each task."""
-    tasks = dict.fromkeys(one.family.task for one in found)
+def overoptimisation(grid: GridResults) -> list[Figure]:
+    """One figure for each task; none where no run was long enough."""
+    by_task: dict[str, list[ArmParting]] = {}
+    for parted in parted_arms(grid):
+        by_task.setdefault(parted.family.task, []).append(parted)
     return [
         drawing.figure(
             f"overoptimisation_{task}",
             f"Over-optimisation, {task}: the reward model's score and the true score over KL in training, means of "
             "bins of equal numbers of updates over all seeds; a dotted line where they part. Both in standard "
-            f"deviations of the reference. {mark}",
+            f"deviations of the reference. {captions.caption_mark(grid)}",
             f"Reward model's score and true score against KL for each policy of {task}",
-            lambda task=task: _partings([one for one in found if one.family.task == task]),  # type: ignore[misc]
+            partial(_partings, arms),
         )
-        for task in tasks
+        for task, arms in by_task.items()
     ]
 
 
-def _partings(found: list[Found]) -> "Canvas":
-    wide = min(WIDE + 1, len(found))
-    models = len({one.arm.first.row["model"] for one in found})
-    rows = -(-len(found) // wide)
+def _partings(arms: list[ArmParting]) -> "Canvas":
+    wide = min(WIDE + 1, len(arms))
+    models = len({parted.family.model for parted in arms})
+    rows = -(-len(arms) // wide)
     canvas = drawing.canvas(max(5, 2.7 * wide), 0.7 + 2.3 * rows)
     grid = canvas.subplots(rows, wide, squeeze=False, sharey=True)
-    for axes, (family, arm, parting) in zip(grid.ravel(), found, strict=False):
+    for axes, (family, arm, parting) in zip(grid.ravel(), arms, strict=False):
         curve = parting.curve
         filled = ~np.isnan(curve.kl)
         predicted: dict[str, Any] = {"color": VERMILION, "marker": "^", "linestyle": "--"}
@@ -249,7 +252,7 @@ def _partings(found: list[Found]) -> "Canvas":
         model = f"{arm.first.row['model']}: " if models > 1 else ""
         axes.set_title(model + arm.name + captions.extra_axes(family).replace(" (", "\n("), fontsize=8)
         axes.set_xlabel("KL from ρ, nats")
-    for axes in grid.ravel()[len(found) :]:
+    for axes in grid.ravel()[len(arms) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
         axes.set_ylabel("score, SD of ρ")

@@ -7,7 +7,7 @@ off its image of a table; notes: quoted by readers of the paper, whose text coul
 from typing import NamedTuple
 
 
-class Published(NamedTuple):
+class PublishedValue(NamedTuple):
     """A value of the paper and where it stands."""
 
     value: float
@@ -15,14 +15,14 @@ class Published(NamedTuple):
 
 
 # Table 1, human evaluation: share of 1024 excerpts on which most of three people prefer the first policy.
-TABLE_1: dict[tuple[str, str, str], Published] = {
-    ("sentiment", "5k offline", "zero-shot"): Published(0.88, "Table 1, image"),
-    ("sentiment", "5k offline", "direct"): Published(0.77, "Table 1, image"),
-    ("sentiment", "5k offline", "20k offline"): Published(0.48, "Table 1, image"),
-    ("sentiment", "5k offline", "5k online"): Published(0.50, "Table 1, image"),
-    ("descriptiveness", "5k offline", "zero-shot"): Published(0.86, "Table 1, image"),
-    ("descriptiveness", "5k offline", "20k offline"): Published(0.47, "Table 1, image"),
-    ("descriptiveness", "5k offline", "5k online"): Published(0.48, "Table 1, image"),
+TABLE_1: dict[tuple[str, str, str], PublishedValue] = {
+    ("sentiment", "5k offline", "zero-shot"): PublishedValue(0.88, "Table 1, image"),
+    ("sentiment", "5k offline", "direct"): PublishedValue(0.77, "Table 1, image"),
+    ("sentiment", "5k offline", "20k offline"): PublishedValue(0.48, "Table 1, image"),
+    ("sentiment", "5k offline", "5k online"): PublishedValue(0.50, "Table 1, image"),
+    ("descriptiveness", "5k offline", "zero-shot"): PublishedValue(0.86, "Table 1, image"),
+    ("descriptiveness", "5k offline", "20k offline"): PublishedValue(0.47, "Table 1, image"),
+    ("descriptiveness", "5k offline", "5k online"): PublishedValue(0.48, "Table 1, image"),
 }
 
 # Figure 4: share of contexts on which people prefer the policy from that many offline labels to zero-shot.
@@ -33,16 +33,16 @@ FIGURE_4 = {
 }
 
 
-def preference(task: str, a: str, b: str) -> Published | None:
+def preference(task: str, a: str, b: str) -> PublishedValue | None:
     """What Table 1 or Figure 4 says of two arms; its 20k stands for our 60k, which the paper did not train."""
     nearest = [(a, b, ""), (a.replace("60k", "20k"), b.replace("60k", "20k"), ", its 20k")]
-    for one, other, instead in nearest:
-        if found := TABLE_1.get((task, one, other)):
-            return Published(found.value, found.source + instead)
-        labels, _, collection = one.partition(" ")
-        if (collection, other) == ("offline", "zero-shot") and task in FIGURE_4 and labels in FIGURE_4_LABELS:
+    for of, against, instead in nearest:
+        if published := TABLE_1.get((task, of, against)):
+            return PublishedValue(published.value, published.source + instead)
+        labels, _, collection = of.partition(" ")
+        if (collection, against) == ("offline", "zero-shot") and task in FIGURE_4 and labels in FIGURE_4_LABELS:
             value = FIGURE_4[task][FIGURE_4_LABELS.index(labels)]
-            return Published(value, "Figure 4, digitised" + instead)
+            return PublishedValue(value, "Figure 4, digitised" + instead)
     return None
 
 
@@ -54,10 +54,10 @@ FIGURE_2 = {
     "20k": (0.38, 1.23, 2.31, 2.48, 2.50, 2.56, 2.58, 2.61),
     "5k": (0.38, 0.96, 1.80, 1.97, 1.99, 2.03, 2.05, 2.04),
 }
-FIGURE_2_START = 0.31  # the same, after 10k of 2M episodes of direct training: stands for zero-shot
+FIGURE_2_START = 0.31  # the same, after 10k of 2M episodes of direct training: instead of zero-shot
 FIGURE_2_BAND = {"direct": (3.22, 3.28), "60k": (2.98, 3.14), "20k": (2.54, 2.74), "5k": (1.85, 2.15)}  # at 2M
 
-# Figure 3, reward reached at a given KL after 2M episodes.
+# Figure 3, reward reached at each KL after 2M episodes.
 FIGURE_3_KL = (2, 4, 6, 8, 12, 16, 20)
 FIGURE_3 = {
     "direct": (0.63, 1.55, 2.51, 3.26, 4.41, 5.31, 5.99),

@@ -1,9 +1,9 @@
 """Table 9: how often two labellers choose the same of four responses."""
 
-from preflab.report import absent, captions
-from preflab.report.cells.load import Cell, Grid
+from preflab.report import captions, not_run
+from preflab.report.cells.results import CellResults, GridResults
 from preflab.report.paper.style import TABLE_9, TABLE_9_DOUBT, TABLE_9_SOURCE
-from preflab.report.table import Column, Row, Table, Value, WithError
+from preflab.report.table import Column, Table, TableRow, Value, WithError
 
 PAIRS = {  # the paper's pairs: ours in their place, and the metrics of the stage `comparisons`
     "labellers": ("two labellers", "labellers_agree"),
@@ -13,20 +13,17 @@ PAIRS = {  # the paper's pairs: ours in their place, and the metrics of the stag
 CHANCE = 0.25  # of two that choose at random
 
 
-def table_9(grid: Grid) -> Table:
+def table_9(grid: GridResults) -> list[Table]:
     """A row for each pair of labellers of each task; the judge stands for the paper's authors."""
-    first: dict[str, Cell] = {}
+    by_comparisons: dict[str, CellResults] = {}
     for cell in grid.cells:
         if "comparisons" in cell.row:
-            first.setdefault(cell.row["comparisons"], cell)
-    rows = []
-    for cell in first.values():
-        rows += [_row(cell, pair) for pair in PAIRS]
-    tasks = {cell.row["task"] for cell in first.values()}
+            by_comparisons.setdefault(cell.row["comparisons"], cell)
+    rows = [_row(cell, pair) for cell in by_comparisons.values() for pair in PAIRS]
+    if not rows:
+        return []
+    tasks = {cell.row["task"] for cell in by_comparisons.values()}
     missing = [key for key in TABLE_9 if key[0] not in tasks]
-    for task, pair in missing:
-        values: dict[str, Value] = {"task": task, "pair": f"{PAIRS[pair][0]} (paper: {pair})", "chance": CHANCE}
-        rows.append(absent.row(values | _published(task, pair), "agree"))
     columns = (
         Column("task", "task"),
         Column("labeller", "labeller"),
@@ -40,18 +37,17 @@ def table_9(grid: Grid) -> Table:
     )
     notes = [
         "Ours: share of the questions put to several labellers on which two of them choose the same of four, ± its "
-        "standard error over questions. Labellers are copies of one scorer with independent noise, which was set so "
-        "that two of them agree as two people do; the judge, a scorer of its own, stands for the paper's authors. Two "
-        "judges are not asked the same question of four.",
+        "standard error over questions. Labellers are copies of one scorer with independent noise, set so that "
+        "two labellers agree as two people do; the judge, another scorer, stands for the paper's authors. No question "
+        "of four is put to two judges.",
         TABLE_9_DOUBT,
-        captions.SOURCES,
-        *absent.notes((f"{task}: {pair}", absent.LARGE) for task, pair in missing),
+        *not_run.notes((f"{task}: {pair}", not_run.LARGE) for task, pair in missing),
     ]
-    return captions.table(grid, "table9", "Table 9. Agreement of labellers", columns, rows, notes)
+    return [captions.table(grid, "table9", "Table 9. Agreement of labellers", columns, rows, notes)]
 
 
-def _row(cell: Cell, pair: str) -> Row:
-    """It names one of the cells whose labels these are."""
+def _row(cell: CellResults, pair: str) -> TableRow:
+    """The row names one of the cells whose labels these are."""
     name, metric = PAIRS[pair]
     share = cell.comparisons.get(metric) if metric else None
     values: dict[str, Value] = {
@@ -63,9 +59,9 @@ def _row(cell: Cell, pair: str) -> Row:
         "questions": cell.comparisons.get("questions_asked_again") if metric else None,
         "chance": CHANCE,
     }
-    return Row(values | _published(cell.row["task"], pair), (cell.id,))
+    return TableRow(values | _published(cell.row["task"], pair), (cell.id,))
 
 
 def _published(task: str, pair: str) -> dict[str, Value]:
-    found = TABLE_9.get((task, pair))
-    return {"paper": WithError(*found), "paper_source": TABLE_9_SOURCE} if found else {}
+    published = TABLE_9.get((task, pair))
+    return {"paper": WithError(*published), "paper_source": TABLE_9_SOURCE} if published else {}

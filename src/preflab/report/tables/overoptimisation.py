@@ -1,20 +1,19 @@
 """Over-optimisation: the reward model's score and the true score over KL, in training, and where they part."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
-from preflab.evaluate import overoptimisation
+from preflab.evaluate import overoptimisation as rule
 from preflab.evaluate.overoptimisation import BINS, UPDATES_PER_BIN, Parting, Run
 from preflab.report import captions
-from preflab.report.cells import arms
-from preflab.report.cells.arms import DIRECT, Arm, Family
-from preflab.report.cells.load import Grid
-from preflab.report.table import Column, Row, Table
+from preflab.report.cells.results import DIRECT, Arm, Family, GridResults
+from preflab.report.table import Column, Table, TableRow
 
 FAR = {"none", "no_kl"}  # of the ablations only the one that leaves the reference furthest
 FEWEST = 3  # bins: a peak, an end, and something between
 
 
-class Found(NamedTuple):
+class ArmParting(NamedTuple):
     """A policy that was trained on a reward model, and where its two scores part."""
 
     family: Family
@@ -22,15 +21,16 @@ class Found(NamedTuple):
     parting: Parting
 
 
-def found_in(found: list[Family]) -> list[Found]:
-    """Every policy trained on a reward model, if its runs have updates enough."""
-    made = []
-    for family in found:
+@lru_cache(maxsize=1)
+def parted_arms(grid: GridResults) -> tuple[ArmParting, ...]:
+    """Every policy trained on a reward model, if its runs have updates enough; a figure draws them, too."""
+    parted = []
+    for family in grid.families:
         for arm in family.trained:
             learned = not arm.name.startswith(DIRECT) and arm.first.ablation in FAR
             if learned and (parting := _part(arm)):
-                made.append(Found(family, arm, parting))
-    return made
+                parted.append(ArmParting(family, arm, parting))
+    return tuple(parted)
 
 
 def _part(arm: Arm) -> Parting | None:
@@ -40,16 +40,16 @@ def _part(arm: Arm) -> Parting | None:
     runs = [Run(cell.curve["kl"], cell.curve["score"], cell.curve["true_score"]) for cell in arm.cells]
     for bins in range(min(BINS, *(len(run.kl) // UPDATES_PER_BIN for run in runs)), FEWEST - 1, -1):
         try:
-            return overoptimisation.part(runs, bins, arms.RESAMPLES)
+            return rule.part(runs, bins)
         except ValueError:
             continue
     return None
 
 
-def partings(grid: Grid, found: list[Family]) -> list[Table]:
+def overoptimisation(grid: GridResults) -> list[Table]:
     """A row for each policy; none where no run was long enough."""
     rows = []
-    for family, arm, parting in found_in(found):
+    for family, arm, parting in parted_arms(grid):
         values = captions.arm_values(grid, family, arm) | {
             "bins": len(parting.curve.kl),
             "highest": max(cell.curve["kl"].max() for cell in arm.cells),
@@ -57,7 +57,7 @@ def partings(grid: Grid, found: list[Family]) -> list[Table]:
             "rise": parting.reward_model_rise,
             "parts": parting.kl if parting.kl is not None else "do not part",
         }
-        rows.append(Row(values, arm.ids))
+        rows.append(TableRow(values, arm.ids))
     if not rows:
         return []
     heads = (
@@ -66,7 +66,7 @@ def partings(grid: Grid, found: list[Family]) -> list[Table]:
         Column("highest", "highest KL, nats", "number", 1),
         Column("fall", "true score falls by, SD of ρ", "interval", 2),
         Column("rise", "model's score rises by", "interval", 2),
-        Column("parts", "they part at KL", "number", 1),
+        Column("parts", "the scores part at KL", "number", 1),
     )
     notes = [
         "The updates of all seeds are put into bins of equal numbers by their KL; the peak is the bin with the highest "

@@ -1,25 +1,25 @@
-"""Every policy on held-out contexts: what everybody scores it, and each cell's reward and KL."""
+"""Every policy on held-out contexts: its scores, and each cell's reward and KL."""
 
 from preflab.report import captions
-from preflab.report.cells.arms import METHOD, Arm, Family, common_contexts, mean, seed_mean
-from preflab.report.cells.load import UNTRAINED, Cell, Grid
-from preflab.report.table import Column, Row, Table, Value, WithError
+from preflab.report.cells.arms import METHOD, common, mean, seed_mean
+from preflab.report.cells.results import UNTRAINED, Arm, CellResults, Family, GridResults
+from preflab.report.table import Column, Table, TableRow, Value, WithError
 
 KL_TOLERANCE = 0.25  # final KL counts as on target within this share of it
 
 
-def scores(grid: Grid, found: list[Family]) -> Table:
+def scores(grid: GridResults) -> list[Table]:
     """What every policy scores on the test contexts."""
     rows = []
-    for family in found:
-        for arm in _once(family, found):
+    for family in grid.families:
+        for arm in _not_repeated(family, grid):
             values = captions.arm_values(grid, family, arm) | {
                 "true_score": mean(arm, "true_score"),
                 "judge": mean(arm, "judge"),
                 "vader": mean(arm, "vader"),
                 **{name: seed_mean(arm, name) for name in ("length", "ended", "distinct_1", "distinct_2")},
             }
-            rows.append(Row(values, arm.ids))
+            rows.append(TableRow(values, arm.ids))
     columns = (
         *captions.arm_columns(grid),
         Column("true_score", "true score, SD of ρ", "interval", 2),
@@ -30,19 +30,19 @@ def scores(grid: Grid, found: list[Family]) -> Table:
         Column("distinct_1", "distinct-1", "number", 3),
         Column("distinct_2", "distinct-2", "number", 3),
     )
-    contexts = {family.task: len(common_contexts(family)) for family in found}
-    shown = ", ".join(f"{number} ({task})" for task, number in contexts.items())
-    notes = [f"Means over held-out contexts, {shown}, and over seeds. Brackets: {METHOD}."]
-    return captions.table(grid, "scores", "Scores on held-out contexts", columns, rows, notes)
+    contexts = {family.task: len(common(list(family.arms))) for family in grid.families}
+    numbers = ", ".join(f"{number} ({task})" for task, number in contexts.items())
+    notes = [f"Means over held-out contexts, {numbers}, and over seeds. Brackets: {METHOD}."]
+    return [captions.table(grid, "scores", "Scores on held-out contexts", columns, rows, notes)]
 
 
-def _once(family: Family, found: list[Family]) -> list[Arm]:
-    """The arms of a family but for a reference that an earlier one has shown."""
-    earlier = {arm.ids for other in found[: found.index(family)] for arm in other.arms}
+def _not_repeated(family: Family, grid: GridResults) -> list[Arm]:
+    """The arms of a family but for a reference that an earlier family has shown."""
+    earlier = {arm.ids for other in grid.families[: grid.families.index(family)] for arm in other.arms}
     return [arm for arm in family.arms if arm.ids not in earlier]
 
 
-def cells(grid: Grid) -> Table:
+def cells(grid: GridResults) -> list[Table]:
     """One row for each cell: reward against KL, and whether the KL is where the controller should hold it."""
     rows = []
     for cell in grid.cells:
@@ -59,7 +59,7 @@ def cells(grid: Grid) -> Table:
             "ratio": ratio,
             "on_target": None if ratio is None else "yes" if abs(ratio - 1) <= KL_TOLERANCE else "no",
         }
-        rows.append(Row(values, (cell.id,)))
+        rows.append(TableRow(values, (cell.id,)))
     columns = (
         Column("cell", "cell"),
         Column("labels", "labels"),
@@ -75,9 +75,9 @@ def cells(grid: Grid) -> Table:
         "Means over held-out contexts ± standard error over contexts. KL of the policy from the reference "
         "ρ per response."
     ]
-    return captions.table(grid, "cells", "Every cell: reward and KL", columns, rows, notes)
+    return [captions.table(grid, "cells", "Every cell: reward and KL", columns, rows, notes, folded=True)]
 
 
-def _with_error(cell: Cell, metric: str) -> WithError | None:
+def _with_error(cell: CellResults, metric: str) -> WithError | None:
     """None where the cell has no such number: a supervised policy no reward model, lead-3 no KL."""
     return WithError(cell.metrics[metric], cell.metrics[f"{metric}_se"]) if metric in cell.metrics else None

@@ -4,17 +4,25 @@ from collections.abc import Callable
 from typing import Any
 
 from preflab.evaluate.statistics import Interval, bootstrap, bootstrap_ratio
-from preflab.report import absent, captions
+from preflab.report import captions, not_run
 from preflab.report.cells import arms
-from preflab.report.cells.arms import RESAMPLES, ZERO_SHOT, Arm
-from preflab.report.cells.columns import ROUGE, AbsentError, stack
-from preflab.report.cells.load import Grid
-from preflab.report.cells.select import pairs
-from preflab.report.cells.summarizers import LEAD_3, POLICIES, REFERENCE, SUPERVISED, Entry, cells, entries, tasks
+from preflab.report.cells.columns import ROUGE, SHARES, NotMeasuredError, stack
+from preflab.report.cells.results import ZERO_SHOT, Arm, GridResults
+from preflab.report.cells.selection import pairs
+from preflab.report.cells.summary_policies import (
+    LEAD_3,
+    POLICIES,
+    REFERENCE,
+    SUPERVISED,
+    SummaryPolicy,
+    cells,
+    policies,
+    tasks,
+)
 from preflab.report.paper import summaries as paper
 from preflab.report.paper.summaries import ONLINE, SUPERVISED_RL, TITLES
-from preflab.report.table import NOTHING, Column, Row, Table, Value
-from preflab.text.rouge import Protocol
+from preflab.report.table import NOTHING, Column, Table, TableRow, Value
+from preflab.text import rouge
 
 Values = dict[str, Value]
 
@@ -32,28 +40,23 @@ WHERE = Column("where", "from")
 SEEDS = f"Brackets: {arms.METHOD}."
 
 
-def all_tables(grid: Grid) -> list[Table]:
-    """None for a grid without summaries."""
-    return [table(grid) for table in (table_4, table_5, table_7, table_8)] if tasks(grid) else []
-
-
 def measured(arm: Arm, column: str) -> Interval | None:
     """Mean over seeds and contexts of a column in the unit of columns.py; None where the arm has no such column."""
     try:
-        return bootstrap(stack([(arm, column)]).tables[0], RESAMPLES)
-    except AbsentError:
+        return bootstrap(stack([(arm, column)]).tables[0], low=0, high=100 if column in {*SHARES, ROUGE} else 1)
+    except NotMeasuredError:
         return None
 
 
-def table_4(grid: Grid) -> Table:
+def table_4(grid: GridResults) -> list[Table]:
     """ROUGE; the references, which it is measured against, are left out."""
 
-    def published(entry: Entry) -> Values:
-        known = paper.TABLE_4.get((entry.task, entry.name))
-        if known is None:
+    def published(policy: SummaryPolicy) -> Values:
+        rouge = paper.TABLE_4.get((policy.task, policy.name))
+        if rouge is None:
             return {}
-        values: Values = {"paper_r1": known.one, "paper_r2": known.two, "paper_rl": known.longest}
-        return values | {"paper_avg": known.average, "where": known.source}
+        values: Values = {"paper_r1": rouge.one, "paper_r2": rouge.two, "paper_rl": rouge.longest}
+        return values | {"paper_avg": rouge.average, "where": rouge.source}
 
     def ours(arm: Arm) -> Values:
         names = {"r1": "rouge1", "r2": "rouge2", "rl": "rougeLsum", "avg": ROUGE}
@@ -69,38 +72,38 @@ def table_4(grid: Grid) -> Table:
     notes = [f"F-measures × 100 against the reference summary; R-AVG is the mean of the three. {SEEDS}"]
     notes += [protocol(grid, task) for task in tasks(grid)] + [paper.SOURCES]
     title = "Table 4. ROUGE of summaries"
-    return _policies(grid, "table4", title, columns, "r1", published, ours, notes, leave_out=REFERENCE)
+    return _policies(grid, "table4", title, columns, published, ours, notes, leave_out=REFERENCE)
 
 
-def protocol(grid: Grid, task: str) -> str:
-    """How the task's summaries were made and scored, for each setting that its cells were evaluated with."""
+def protocol(grid: GridResults, task: str) -> str:
+    """How the task's summaries were sampled and scored, for each setting that its cells were evaluated with."""
     settings = [cell.settings["task"] for cell in cells(grid) if cell.row["task"] == task and cell.settings]
-    found = dict.fromkeys(map(_protocol, settings)) or {Protocol("of length not recorded", None): None}
-    texts = "; or ".join(one.describe() for one in found)
+    texts = "; or ".join(dict.fromkeys(map(_protocol, settings)) or [rouge.protocol("of length not recorded", None)])
     return (
         f"{TITLES[task]}: {texts}. Lead-3 and references are not sampled; lead-3 is of the query, as policies see it."
     )
 
 
-def _protocol(task: dict[str, Any]) -> Protocol:
+def _protocol(task: dict[str, Any]) -> str:
     end, length = task["truncate_token"], f"at most {task['response_length']} tokens"
     cut = f"cut at the first {ENDS.get(end, repr(end))} after {task['truncate_after']} tokens, {length}"
-    return Protocol(cut if end else length, task["temperature"])
+    return rouge.protocol(cut if end else length, task["temperature"])
 
 
-def table_5(grid: Grid) -> Table:
-    """Which of two policies' summaries the judge prefers."""
+def table_5(grid: GridResults) -> list[Table]:
+    """Which of two policies' summaries the judge prefers; none for a grid without summaries."""
+    if not tasks(grid):
+        return []
     rows, missing = [], []
     for task in tasks(grid):
         for a_name, b_name in MATCHES:
-            known = paper.TABLE_5[task, a_name, b_name]
-            values: Values = {"paper": known.value, "where": known.source}
-            found = pairs(grid, task, POLICIES[a_name], POLICIES[b_name])
-            beside = [(a, b) for a, b in found if b and arms.pairs(a, b)]
-            rows += [_match(grid, a, b, values) for a, b in beside]
-            if not beside:
-                missing.append(Entry(task, f"{a_name} vs {b_name}", None))
-                rows.append(absent.row(_named(missing[-1]) | values, "wins"))
+            published = paper.TABLE_5[task, a_name, b_name]
+            values: Values = {"paper": published.value, "where": published.source}
+            comparable = pairs(grid, task, POLICIES[a_name], POLICIES[b_name])
+            judged = [(a, b) for a, b in comparable if b and arms.pairs(a, b)]
+            rows += [_match(grid, a, b, values) for a, b in judged]
+            if not judged:
+                missing.append(SummaryPolicy(task, f"{a_name} vs {b_name}", None))
     columns = (
         Column("arm", "A vs B"),
         TASK,
@@ -109,7 +112,7 @@ def table_5(grid: Grid) -> Table:
         *LABELLED[1:],
         Column("contexts", "articles", "number", 0),
         Column("wins", "ours: judge for A, %", "interval", 1, 100),
-        Column("paper", "paper: people for A, %", "number", 0, 100),
+        Column("paper", "paper: humans for A, %", "number", 0, 100),
         WHERE,
     )
     notes = [
@@ -121,9 +124,9 @@ def table_5(grid: Grid) -> Table:
     return _table(grid, "table5", title, columns, rows, notes, missing)
 
 
-def _match(grid: Grid, a: Arm, b: Arm, values: Values) -> Row:
-    matched = arms.pairs(a, b)
-    seeds = dict.fromkeys(str(cell.row["seed"]) for pair in matched for cell in pair if cell.row["seed"] is not None)
+def _match(grid: GridResults, a: Arm, b: Arm, values: Values) -> TableRow:
+    seed_pairs = arms.pairs(a, b)
+    seeds = dict.fromkeys(str(cell.row["seed"]) for pair in seed_pairs for cell in pair if cell.row["seed"] is not None)
     ours: Values = {
         "arm": f"{a.name} vs {b.name}",
         "task": _task(grid, a),
@@ -134,17 +137,17 @@ def _match(grid: Grid, a: Arm, b: Arm, values: Values) -> Row:
         "contexts": len(arms.common([a, b])),
         "wins": arms.win_rate(a, b),
     }
-    return Row(values | ours, tuple(dict.fromkeys([one.id for one, _ in matched] + [other.id for _, other in matched])))
+    return TableRow(values | ours, tuple(dict.fromkeys([x.id for x, _ in seed_pairs] + [y.id for _, y in seed_pairs])))
 
 
-def judge_note(grid: Grid) -> str:
+def judge_note(grid: GridResults) -> str:
     """Who labelled and who judged these summaries, and what that judge cannot say."""
-    found = tuple(cells(grid))
-    taus = sorted({f"{cell.metrics['judge_tau']:.3g}" for cell in found})
-    names = sorted({JUDGES.get(cell.row["labeller"], f"that of {cell.row['labeller']}") for cell in found})
+    summaries = cells(grid)
+    taus = sorted({f"{cell.metrics['judge_tau']:.3g}" for cell in summaries})
+    names = sorted({JUDGES.get(cell.row["labeller"], f"that of {cell.row['labeller']}") for cell in summaries})
     note = (
-        f"Labeller: {captions.labellers(Grid(grid.name, grid.scale, grid.episode_scale, found))}. Judge: "
-        f"{'; '.join(names)}; majority of {found[0].metrics['votes']:.0f} noisy votes (τ = {', '.join(taus)})."
+        f"Labeller: {captions.labellers(summaries)}. Judge: {'; '.join(names)}; majority of "
+        f"{summaries[0].metrics['votes']:.0f} noisy votes (τ = {', '.join(taus)})."
     )
     if ACCURACY in names:
         note += (
@@ -154,12 +157,12 @@ def judge_note(grid: Grid) -> str:
     return note
 
 
-def table_7(grid: Grid) -> Table:
+def table_7(grid: GridResults) -> list[Table]:
     """Copying of the source's first three words."""
 
-    def published(entry: Entry) -> Values:
-        known = paper.TABLE_7.get((entry.task, entry.name))
-        return {"paper": known[0], "paper_preamble": known[1], "where": paper.TABLE_7_SOURCE} if known else {}
+    def published(policy: SummaryPolicy) -> Values:
+        shares = paper.TABLE_7.get((policy.task, policy.name))
+        return {"paper": shares[0], "paper_preamble": shares[1], "where": paper.TABLE_7_SOURCE} if shares else {}
 
     columns = (
         *ARM,
@@ -178,31 +181,31 @@ def table_7(grid: Grid) -> Table:
         paper.SOURCES,
     ]
     title = "Table 7. Summaries that begin as their source does"
-    return _policies(grid, "table7", title, columns, "all", published, starts, notes)
+    return _policies(grid, "table7", title, columns, published, starts, notes)
 
 
 def starts(arm: Arm) -> Values:
-    """How many begin as their source does, of all and of those with a preamble."""
+    """How many summaries begin as their source does, of all and of those with a preamble."""
     try:
         copies, preamble = stack([(arm, "copies_start"), (arm, "preamble")]).tables
-    except AbsentError:
+    except NotMeasuredError:
         return {}
-    found: Values = {"all": bootstrap(copies, RESAMPLES)}
-    found |= {"contexts": copies.shape[1], "with": int(preamble[0].sum())}
+    values: Values = {"all": bootstrap(copies, low=0, high=1)}
+    values |= {"contexts": copies.shape[1], "with": int(preamble[0].sum())}
     if preamble.any():
-        found["preamble"] = bootstrap_ratio(copies * preamble, preamble, RESAMPLES)
-    return found
+        values["preamble"] = bootstrap_ratio(copies * preamble, preamble)
+    return values
 
 
-def table_8(grid: Grid) -> Table:
+def table_8(grid: GridResults) -> list[Table]:
     """Accuracy by the faithfulness proxy."""
     items = paper.TABLE_8_ITEMS
 
-    def published(entry: Entry) -> Values:
-        known = paper.TABLE_8.get((entry.task, entry.name))
-        if known is None:
+    def published(policy: SummaryPolicy) -> Values:
+        accurate = paper.TABLE_8.get((policy.task, policy.name))
+        if accurate is None:
             return {}
-        return {"paper": known / items, "paper_of": f"{known}/{items}", "where": paper.TABLE_8_SOURCE}
+        return {"paper": accurate / items, "paper_of": f"{accurate}/{items}", "where": paper.TABLE_8_SOURCE}
 
     def ours(arm: Arm) -> Values:
         return {"supported": measured(arm, "supported"), "contexts": len(arms.common([arm]))}
@@ -216,67 +219,68 @@ def table_8(grid: Grid) -> Table:
         WHERE,
     )
     notes = [
-        "Supported: the source has all numbers and capitalised words of each of the summary's sentences and, both "
-        f"words in one of its own, at least half of the pairs of neighbouring content words. {SEEDS}",
-        "Limits: the proxy sees words, not meaning. Whatever is copied is supported, also where it misleads out of its "
-        "context; names that change places, a lost not, halves of two sentences in one mostly pass; a paraphrase "
-        "mostly fails. It ranks policies that copy alike; a rise beside a rise of copying is the same finding twice.",
+        "Supported: for each sentence of the summary, the source has all of its numbers and capitalised words, and at "
+        "least half of its pairs of neighbouring content words stand together in one sentence of the source. "
+        f"{SEEDS}",
+        "Limits: the proxy sees words, not meaning. What is copied counts as supported, even where it misleads "
+        "without its context; exchanged names, a lost not and halves of two sentences joined in one mostly pass; a "
+        "paraphrase mostly fails. It is fair only between policies that copy equally much.",
         f"In the paper the authors judged {items} summaries of each policy: one is 3.3 points. {paper.SOURCES}",
     ]
     title = "Table 8. Summaries that their source supports"
-    return _policies(grid, "table8", title, columns, "supported", published, ours, notes)
+    return _policies(grid, "table8", title, columns, published, ours, notes)
 
 
 def _policies(
-    grid: Grid,
+    grid: GridResults,
     label: str,
     title: str,
     columns: tuple[Column, ...],
-    first: str,
-    published: Callable[[Entry], Values],
+    published: Callable[[SummaryPolicy], Values],
     ours: Callable[[Arm], Values],
     notes: list[str],
     leave_out: str | None = None,
-) -> Table:
-    """A row for each policy, "not run" in the column `first` where there is none of it."""
-    found = [one for task in tasks(grid) for one in entries(grid, task) if one.name != leave_out]
-    rows = []
-    for entry in found:
-        if entry.arm is None:
-            rows.append(absent.row(_named(entry) | published(entry), first))
-        else:
-            rows.append(Row(_of_arm(grid, entry.arm) | published(entry) | ours(entry.arm), entry.arm.ids))
-    return _table(grid, label, title, columns, rows, notes, [entry for entry in found if entry.arm is None])
+) -> list[Table]:
+    """A row for each policy that the grid has."""
+    listed = [policy for task in tasks(grid) for policy in policies(grid, task) if policy.name != leave_out]
+    rows = [
+        TableRow(_of_arm(grid, policy.arm) | published(policy) | ours(policy.arm), policy.arm.ids)
+        for policy in listed
+        if policy.arm
+    ]
+    return _table(grid, label, title, columns, rows, notes, [policy for policy in listed if policy.arm is None])
 
 
 def _table(
-    grid: Grid, label: str, title: str, columns: tuple[Column, ...], rows: list[Row], notes: list[str], no: list[Entry]
-) -> Table:
-    """With a note on the rows, and on the tasks, of which the grid has nothing."""
-    names = [(f"{entry.name} ({TITLES[entry.task]})", _runs(entry.task, entry.name)) for entry in no]
+    grid: GridResults,
+    label: str,
+    title: str,
+    columns: tuple[Column, ...],
+    rows: list[TableRow],
+    notes: list[str],
+    missing: list[SummaryPolicy],
+) -> list[Table]:
+    """With a note on the policies, and on the tasks, that the grid lacks; none without any row."""
+    if not rows:
+        return []
+    names = [(f"{policy.name} ({TITLES[policy.task]})", _runs(policy.task, policy.name)) for policy in missing]
     names += [(f"all of {title}", _runs(task)) for task, title in TITLES.items() if task not in tasks(grid)]
-    notes = [*notes, *absent.notes(names)]
-    caption = f"{title}. {captions.caption_mark(grid)}"
-    return Table(label, caption, columns, tuple(rows), captions.references(grid), tuple(notes))
+    return [captions.table(grid, label, title, columns, rows, [*notes, *not_run.notes(names)])]
 
 
 def _runs(task: str, name: str = "") -> str:
-    """The grid that runs it."""
-    return absent.LARGE if task == "tldr" or "30k" in name else absent.SUMMARIES
+    """The grid that runs this policy of a task."""
+    return not_run.LARGE if task == "tldr" or "30k" in name else not_run.SUMMARIES
 
 
-def _task(grid: Grid, arm: Arm) -> str:
+def _task(grid: GridResults, arm: Arm) -> str:
     """`CNN/DM`, with the model where there are several, and with the axes in which the grid's arms differ."""
     task, model, *axes = arm.family.split(", ")
     several = len({cell.row["model"] for cell in cells(grid)}) > 1
     return ", ".join([TITLES[task], *([model] if several else []), *axes])
 
 
-def _named(entry: Entry) -> Values:
-    return {"arm": entry.name, "task": TITLES[entry.task]}
-
-
-def _of_arm(grid: Grid, arm: Arm) -> Values:
+def _of_arm(grid: GridResults, arm: Arm) -> Values:
     return {
         "arm": arm.name,
         "task": _task(grid, arm),
