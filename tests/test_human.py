@@ -389,14 +389,14 @@ def test_the_report_says_that_people_labelled_and_what_became_of_their_labels(tm
     for name in ("sentiment-zero-shot", "sentiment-5k-offline-1"):
         about["cells"][name] |= {"labeller": "people", "agreement": None, "synthetic": False}
     mixed = from_files(about, tmp_path)
-    assert captions.caption_mark(mixed).startswith("Labels from people and SYNTHETIC ones, synthetic judge; grid tiny")
-    assert captions.labellers(mixed) == "classifier, two of it agree on 42 %; people"
+    assert captions.caption_mark(mixed).startswith("Human and synthetic labels, synthetic judge; labels × 1/40")
+    assert captions.labellers(mixed.cells) == "classifier, two such labellers agree on 42 %; people"
     facts = dict(provenance.facts(mixed))
-    assert facts["Labels of people"] == (
+    assert facts["Human labels"] == (
         "sentiment: 4,992 to train on and 1,024 held out, of 6,260; left out: 1 other tasks, 3 ties; 6,260 tokenised "
         "again from their text, as tiny has another tokenizer than the labels; cut to the task: 20 queries, 0 responses"
     )
     assert facts["Labeller and judge"] == "two labellers agree on 38 %, judge's τ 1.5"
     about["cells"].pop("sentiment-direct-1")
     alone = from_files(about, tmp_path)
-    assert captions.caption_mark(alone).startswith("Labels from people, synthetic judge; grid tiny")
+    assert captions.caption_mark(alone).startswith("Human labels, synthetic judge; labels × 1/40")

@@ -101,7 +101,7 @@ def test_a_baseline(project: Path) -> None:
 
 def test_a_table(project: Path) -> None:
     found = doc_examples.files(doc_examples.section(DOCUMENT, "## A table"))
-    assert list(found) == ["src/preflab/report/different.py", "conf/report.yaml"]
+    assert list(found) == ["src/preflab/report/tables/different.py", "conf/report.yaml"]
     line = found.pop("conf/report.yaml")
     doc_examples.place(found, project)
     with (project / "conf" / "report.yaml").open("a") as stream:
@@ -109,7 +109,7 @@ def test_a_table(project: Path) -> None:
     report_files.make_grid(project, ["sentiment-5k-offline-1", "sentiment-60k-offline-1"])
     typed("## A table", project)
     for name in ("index.md", "index.html"):
-        assert "Different responses. SYNTHETIC labels" in (project / "reports" / name).read_text()
+        assert "Different responses. Synthetic labels" in (project / "reports" / name).read_text()
     ids = ["sentiment-zero-shot", "sentiment-5k-offline-1", "sentiment-60k-offline-1"]
     rows = (project / "reports" / "tables" / "different.csv").read_text().splitlines()
     assert rows[0] == "cell,share,cells"
