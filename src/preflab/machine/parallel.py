@@ -7,15 +7,17 @@ stages reward and ppo so; the number of processes changes a result in its last d
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from preflab.errors import PreflabError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+Result = TypeVar("Result")
 
 
 def rank() -> int:
@@ -92,6 +94,17 @@ def sum_gradients(parameters: "Iterable[torch.nn.Parameter]") -> None:
         waiting.append(distributed.all_reduce(parameter.grad, async_op=True))
     for work in waiting:
         work.wait()
+
+
+def same_for_all(function: Callable[[], Result]) -> Result:
+    """The result of `function` on rank 0, on all ranks."""
+    if size() == 1:
+        return function()
+    from torch import distributed
+
+    result = [function() if rank() == 0 else None]
+    distributed.broadcast_object_list(result)
+    return cast("Result", result[0])
 
 
 def total(x: "Tensor") -> "Tensor":

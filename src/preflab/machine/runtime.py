@@ -9,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from preflab.machine import parallel
+from preflab.machine.checks import check_products, check_threads
+from preflab.machine.precision import of_machine, of_process
+
 if TYPE_CHECKING:
     import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 
@@ -41,33 +44,37 @@ def start(threads: int, precision: str = "fp32") -> "torch.device":
 
     `threads` is part of a CPU result's identity (sums are split by thread), so it is a setting, not a guess at the
     machine; the processes of torchrun on one machine share them.  `precision`: `fp32`, `bf16` (products only, see
-    `products`), or `auto`, which is bf16 on a machine with instructions for it.
+    `products`), or `auto`, the faster one: measured on a CPU (machine/precision.py), bf16 on a GPU that has it.
+    Raises PreflabError if OpenMP does not give the threads, or if products come out wrong.
     """
     import torch
 
-    torch.set_num_threads(max(threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1))
+    share = max(threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+    torch.set_num_threads(share)
     torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms, without its import of the compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads it
     name = os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" else name)
-    use_bf16 = precision == "bf16" or (precision == "auto" and has_bf16(device))
-    torch.set_float32_matmul_precision("medium" if use_bf16 else "highest")
     if device.type == "cuda":
         torch.cuda.set_device(device)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     else:
         _keep_memory()
+        check_threads(share)
+    if precision == "auto" and device.type == "cpu":
+        precision = parallel.same_for_all(of_machine).precision
+    elif precision == "auto":
+        precision = "bf16" if has_bf16(device) else "fp32"
+    torch.set_float32_matmul_precision("medium" if precision == "bf16" else "highest")
+    check_products(precision, device)
     return device
 
 
 def has_bf16(device: "torch.device") -> bool:
-    """Whether the device multiplies bf16 in hardware; emulated it would be slower than fp32."""
+    """Whether a GPU multiplies bf16 in hardware, where it is always faster than fp32."""
     import torch
 
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def precision() -> str:
@@ -75,6 +82,12 @@ def precision() -> str:
     import torch
 
     return "bf16" if torch.get_float32_matmul_precision() == "medium" else "fp32"
+
+
+def measured() -> dict[str, Any] | None:
+    """For the run record: what decided `precision=auto`, in the form of JSON; None where it was not asked."""
+    measurement = of_process()
+    return None if measurement is None else measurement._asdict()
 
 
 def products(device: "torch.device") -> "torch.autocast":

@@ -54,9 +54,9 @@ def machine() -> dict[str, Any]:
     """Device, threads and versions of this process; torch is asked only if the stage has imported it."""
     import platform
 
-    device, threads, precision = "cpu", os.cpu_count(), "fp32"
+    device, threads, precision, measured = "cpu", os.cpu_count(), "fp32", None
     if torch := sys.modules.get("torch"):
-        precision = runtime.precision()
+        precision, measured = runtime.precision(), runtime.measured()
         threads = torch.get_num_threads()
         chosen = os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
         device = torch.cuda.get_device_name() if chosen.startswith("cuda") else chosen
@@ -70,6 +70,7 @@ def machine() -> dict[str, Any]:
         "device": device,
         "cpu_threads": threads,
         "precision": precision,
+        "precision_measured": measured,
         "processes": parallel.size(),
         "versions": versions,
     }
