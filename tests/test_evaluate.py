@@ -12,7 +12,7 @@ from helpers.tiny_training import random_comparisons
 from helpers.toy_reviews import reviews
 from preflab import labellers
 from preflab.comparisons import Comparison, calibration, synthetic, write
-from preflab.corpora.queries import load_texts
+from preflab.corpora.query_files import load_texts
 from preflab.errors import PreflabError
 from preflab.evaluate import metrics, responses
 from preflab.labellers.classifiers import linear

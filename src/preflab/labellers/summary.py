@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preflab.corpora.queries import load_texts
+from preflab.corpora.query_files import load_texts
 from preflab.errors import PreflabError
 from preflab.text.words import cased_words, is_content, sentences, stem, words
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from preflab.corpora.queries import load_queries
+from preflab.corpora.query_files import load_tokens
 from preflab.errors import PreflabError
 from preflab.machine import runtime
 from preflab.sampling import rollout
@@ -83,7 +83,7 @@ def passing(
 
 def pick_queries(folder: Path, split: str, count: int, seed: int) -> list[list[int]]:
     """`count` queries of a split, in one shuffle of all after another; a smaller count is a prefix of a larger one."""
-    rows = load_queries(folder, split)
+    rows = load_tokens(folder, split)
     order: list[int] = []
     while len(order) < count:
         shuffle = runtime.generator("cpu", seed, "queries", split, len(order) // len(rows))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from preflab.corpora.queries import load_queries
+from preflab.corpora.query_files import load_tokens
 from preflab.errors import PreflabError
 from preflab.machine import runtime
 from preflab.models import causal_lm
@@ -31,7 +31,7 @@ def load(settings: RuntimeSettings, task: TaskSettings, queries: Path, model: Pa
     tokenizer = causal_lm.load_tokenizer(model)
     shape = prompt.of(task, tokenizer, causal_lm.pad_id(model))
     check_length(task, shape, model)
-    rows = load_queries(queries, split)
+    rows = load_tokens(queries, split)
     if len(rows[0]) != task.query_length:
         raise PreflabError(
             f"{queries}/{split}.parquet: queries of {len(rows[0])} tokens, "

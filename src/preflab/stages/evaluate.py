@@ -9,7 +9,7 @@ import torch
 
 from preflab import comparisons, labellers
 from preflab.comparisons import synthetic
-from preflab.corpora.queries import load_texts
+from preflab.corpora.query_files import load_texts
 from preflab.errors import PreflabError
 from preflab.evaluate import metrics, responses, statistics
 from preflab.models import causal_lm

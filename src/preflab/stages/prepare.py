@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from preflab import corpora
-from preflab.corpora.queries import queries, write_queries
+from preflab.corpora.queries import queries
+from preflab.corpora.query_files import write_queries
 from preflab.errors import PreflabError
 from preflab.labellers.classifiers import linear
 from preflab.labellers.classifiers import transformer as transformer_classifiers

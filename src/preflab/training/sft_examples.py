@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from preflab.corpora.queries import load_queries, load_texts
+from preflab.corpora.query_files import load_texts, load_tokens
 from preflab.errors import PreflabError
 from preflab.machine import runtime
 from preflab.models.encoding import continuing, token_id
@@ -65,7 +65,7 @@ def load(
     found, paired = [], []
     for split, limit in (("train", cfg.sft.num_train), ("validation", cfg.sft.num_validation)):
         file = queries / f"{split}.parquet"
-        rows = load_queries(queries, split)
+        rows = load_tokens(queries, split)
         references = [reference for _, reference in load_texts(queries, split)]
         paired.append(_has_references(file, references))
         if rows.shape[1] != cfg.task.query_length:
