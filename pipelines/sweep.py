@@ -52,10 +52,12 @@ def main() -> int:
     if args.hydra_help or args.cfg or args.info or args.shell_completion:
         job()
         return 0
+    from preflab.grid.overrides import check_typed
     from preflab.sweep.points import make, write
     from preflab.sweep.run import finish, plan_only
 
     root = Path.cwd()
+    check_typed(args.overrides, root / "conf")
     own = dict(item.lstrip("+").split("=", 1) for item in args.overrides if _key(item) in OWN and "=" in item)
     typed = [item for item in args.overrides if _key(item) not in OWN]
     planned = own.get("plan", "false").lower()

@@ -1,13 +1,14 @@
 """The checks of a cell's settings, before anything is built from them."""
 
+import hashlib
 import json
 from dataclasses import asdict
 
 from preflab.errors import PreflabError, did_you_mean
 from preflab.grid.kinds import METHODS, order, seen_from
 from preflab.grid.owns import PUBLISHABLE, PUBLISHED, Settings
-from preflab.settings.load import SettingsError, parse, wrong_keys
-from preflab.settings.method import CollectionSettings, LabelsSettings, MethodSettings
+from preflab.settings.cell import read_cell
+from preflab.settings.load import WRONG, SettingsError, parse
 
 
 def checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Settings]:
@@ -15,25 +16,14 @@ def checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Settings
 
     Every problem of the cell in one error.
 
-    `seen`: what was checked for another cell already, by kind and settings.
+    `seen`: what was checked already: of stages by kind and settings, of cells by the digest of theirs.
     """
-    problems: list[str] = []
-    # these are in no stage's file as a whole
-    schemas = {"labels": LabelsSettings, "collection": CollectionSettings, "method": MethodSettings}
-    for group, schema in schemas.items():
-        problems += wrong_keys(schema, settings[group], f"{group}.")
-    problems += _published(settings["task"])
-    people = settings["labeller"].get("human_labels") is not None
-    if people and settings["collection"]["online"] and not settings["labels"]["direct"]:
-        name = settings["collection"]["name"]
-        problems.append(
-            f"collection={name}: the labels are of people, and nobody answers while a cell trains; "
-            "take collection=offline, or a synthetic labeller"
-        )
-    if settings["method"].get("name") not in METHODS:
-        problems.append(f"method.name={settings['method'].get('name')}: missing; one of {', '.join(METHODS)}")
-    if any("missing" in problem for problem in problems):
-        raise PreflabError("\n".join(problems))
+    cell = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    if cell not in seen:
+        if problems := _of_cell(settings):
+            raise PreflabError("\n".join(problems))
+        seen[cell] = {}
+    problems = []
     typed: dict[str, Settings] = {}
     for slot, kind in order(settings):
         owned = kind.owns(seen_from(slot, settings))
@@ -49,11 +39,35 @@ def checked(settings: Settings, seen: dict[str, Settings]) -> dict[str, Settings
     return typed
 
 
+def _of_cell(settings: Settings) -> list[str]:
+    """What is wrong with a cell before its stages are looked at: the settings of each group, and what contradicts."""
+    typed_cell, problems = read_cell(settings)
+    if typed_cell is WRONG:
+        return problems
+    problems += _published(settings["task"])
+    people = settings["labeller"].get("human_labels") is not None
+    if people and settings["collection"]["online"] and not settings["labels"]["direct"]:
+        name = settings["collection"]["name"]
+        problems.append(
+            f"collection={name}: the labels are of people, and nobody answers while a cell trains; "
+            "take collection=offline, or a synthetic labeller"
+        )
+    if settings["method"]["name"] not in METHODS:
+        problems.append(
+            f"method.name={settings['method']['name']}: {did_you_mean(settings['method']['name'], list(METHODS))}"
+        )
+    return problems
+
+
 def _published(task: Settings) -> list[str]:
     """A sentence for each value of a task's `paper` and `released` that no file of conf/ takes from there."""
     problems = []
     for source in PUBLISHED:
-        for group, values in (task.get(source) or {}).items():
+        groups = task.get(source) or {}
+        if not isinstance(groups, dict) or not all(isinstance(values, dict) for values in groups.values()):
+            problems.append(f"task.{source}={groups}: must be groups of settings, as in {{policy: {{lr: 1e-5}}}}")
+            continue
+        for group, values in groups.items():
             known = PUBLISHABLE.get(group)
             if known is None:
                 problems.append(f"task.{source}.{group}: no such group; {did_you_mean(group, list(PUBLISHABLE))}")

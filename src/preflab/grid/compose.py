@@ -49,12 +49,31 @@ def composer(conf: Path) -> Iterator["Callable[[list[str]], Settings]"]:
 
     def composed(overrides: list[str]) -> Settings:
         overrides = [named(one, conf) for one in overrides]
+        for one in overrides:
+            check_choice(one)
         with suppress(HydraException, OmegaConfBaseException):  # whatever it is, Hydra will say it
-            return OmegaConf.to_container(quick(overrides), resolve=True)  # type: ignore[return-value]
+            return resolved(quick(overrides))
         try:
-            return OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)  # type: ignore[return-value]
+            return resolved(compose("config", overrides=overrides))
         except (HydraException, OmegaConfBaseException) as error:
-            raise _explain(error, overrides, conf) from error
+            raise _explain(error, overrides, conf, works) from error
+
+    def check_choice(override: str) -> None:
+        with suppress(HydraException):
+            line = parsed(override)
+            group, plain = line.key_or_group, line.is_delete() or line.is_sweep_override()
+            if is_group(conf, group) and not plain and not isinstance(line.value(), str | dict):
+                raise PreflabError(f"{override}: takes one choice of conf/{group}/: {', '.join(choices(conf, group))}")
+
+    def works(overrides: list[str]) -> bool:
+        try:
+            resolved(compose("config", overrides=overrides))
+        except (HydraException, OmegaConfBaseException):
+            return False
+        return True
+
+    def resolved(config: "DictConfig") -> Settings:
+        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
@@ -103,14 +122,34 @@ def choices(conf: Path, group: str) -> list[str]:
     return sorted(path.stem for path in (conf / group).glob("*.yaml"))
 
 
-def _explain(error: BaseException, overrides: list[str], conf: Path) -> PreflabError:
-    """Hydra says what it could not do; a user wants to know which word is wrong."""
+def choice_meant(override: str, conf: Path) -> str | None:
+    """The sentence for `policy.name=small` where `policy=small` is meant; None for other overrides."""
+    key, _, value = override.lstrip("+").partition("=")
+    group, _, name = key.partition(".")
+    words = [word.strip("'\"") for word in value.split(",")]
+    if not name or not is_group(conf, group) or not set(words) <= set(choices(conf, group)):
+        return None
+    instead = f"{group}={','.join(words)}"
+    if key not in known_keys(conf):
+        return f"{override}: no such setting; for the choice in conf/{group}/ type {instead}"
+    if name != "name":
+        return None
+    return f"{override}: the name of a choice in conf/{group}/; type {instead}, or another word as a name of your own"
+
+
+def _explain(
+    error: BaseException, overrides: list[str], conf: Path, works: "Callable[[list[str]], bool]"
+) -> PreflabError:
+    """Hydra says what it could not do; a user wants to know which word is wrong.
+
+    `works`: whether Hydra can compose some overrides.
+    """
     inner: BaseException | None = error
     while inner is not None:  # ours, raised inside a resolver
         if isinstance(inner, PreflabError):
             return inner
         inner = inner.__cause__ or inner.__context__
-    known = _known_keys(conf)
+    known = known_keys(conf)
     for override in overrides:
         key, _, value = override.partition("=")
         key = key.lstrip("+~")
@@ -120,9 +159,15 @@ def _explain(error: BaseException, overrides: list[str], conf: Path) -> PreflabE
                 return PreflabError(
                     f"{override}: no such choice in conf/{key}/; {did_you_mean(value, choices(conf, key))}"
                 )
+        elif key not in known and (sentence := choice_meant(override, conf)):
+            return PreflabError(sentence)
         elif key not in known:
             return PreflabError(f"{override}: no such setting in conf/; {_nearest(key, known)}")
-    return PreflabError(f"{' '.join(overrides)}: {str(error).splitlines()[0]}")
+    wrong = [o for i, o in enumerate(overrides) if works(overrides[:i] + overrides[i + 1 :])]
+    sentence = str(error).splitlines()[0]
+    if wrong and sentence.startswith("Could not override"):
+        sentence = f"the choice in force does not set it; type +{wrong[0]} to add it"
+    return PreflabError(f"{wrong[0] if wrong else 'conf/'}: {sentence}")
 
 
 def _nearest(key: str, known: set[str]) -> str:
@@ -132,7 +177,7 @@ def _nearest(key: str, known: set[str]) -> str:
     return did_you_mean(key, beside or [name for name in known if "." not in name])
 
 
-def _known_keys(conf: Path) -> set[str]:
+def known_keys(conf: Path) -> set[str]:
     """Every dotted key of every file of conf/ that a cell may override."""
     from omegaconf import OmegaConf
 

@@ -14,14 +14,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from preflab import plugins
 from preflab.grid.compose import composer
+from preflab.settings.cell import with_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Settings = dict[str, Any]
 
-SHAPES = ["compose.py", "config.py", "kinds.py", "labellers/*.py"]  # of this package: what decides an answer
+SHAPES = ["settings/*.py", "grid/*.py", "plugins.py"]  # of preflab: what decides an answer, and the choices that exist
+CHOICES = ["corpora.readers", "evaluate.baselines", "human_labels.readers", "labellers"]
 MOST = 5000  # cells that are kept; then everything is forgotten once
 
 
@@ -37,7 +40,7 @@ class Answers:
         # settings of different groups may come in any order
         key = json.dumps(sorted(overrides, key=lambda one: re.split("[.=/@]", one.lstrip("+~"), maxsplit=1)[0]))
         if key not in self.composed:
-            self.composed[key] = self.start()(overrides)
+            self.composed[key] = with_names(self.start()(overrides))
         return self.composed[key]
 
     def start(self) -> "Callable[[list[str]], Settings]":
@@ -76,10 +79,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _fingerprint(conf: Path) -> str:
     """Of everything that an answer depends on but its overrides."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     code = [file for pattern in SHAPES for file in sorted(package.glob(pattern))]
     versions = [f"{name} {metadata.version(name)}" for name in ("hydra-core", "omegaconf")]
-    found = hashlib.sha256(" ".join(versions).encode())
+    modules = [f"{folder} {plugins.names(folder)}" for folder in CHOICES]
+    found = hashlib.sha256(" ".join(versions + modules).encode())
     for file in [*sorted(conf.rglob("*.yaml")), *code]:
         content = file.read_bytes()
         found.update(f"{file} {len(content)} ".encode() + content)

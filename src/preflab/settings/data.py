@@ -235,9 +235,10 @@ def _no_path(key: str, what: str) -> str:
 def _scorer_problem(key: str, scorer: str) -> str | None:
     """What is wrong with a labeller's module or function, None if nothing is; a function is imported for that."""
     if "." not in scorer:
-        names = plugins.names("labellers")
+        if scorer in (names := plugins.names("labellers")):
+            return None
         hint = f"{did_you_mean(scorer, names)}, or a function as package.module.function"
-        return None if scorer in names else f"{key}={scorer}: no such scorer in preflab.labellers; {hint}"
+        return f"{key}={scorer}: no such scorer in preflab.labellers; {hint}"
     try:
         plugins.function(scorer, key)
     except PreflabError as error:

@@ -6,17 +6,18 @@ with each other.  Everything that is wrong is said at once.  Values and their so
 stand in conf/.  No torch here.
 """
 
-from dataclasses import MISSING, fields, is_dataclass
+import re
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from preflab.errors import PreflabError, did_you_mean
-from preflab.settings.overrides import in_quotes
+from preflab.settings.quotes import in_quotes
 from preflab.settings.ranges import Choices, Key, Range
 from preflab.settings.stages import STAGES
 
-Allowed = Range | Choices | None
+HUGE = 1e300  # numbers up to this are compared with other settings even if they are out of their own range
 
 
 class SettingsError(PreflabError):
@@ -45,6 +46,44 @@ def parse(stage: str, settings: Any, where: str) -> Any:
     return typed
 
 
+@dataclass(frozen=True, slots=True)
+class SettingType:
+    """What a setting may be: a number, text, a truth value, another schema, a list or a dictionary of `inner`.
+
+    `nullable`: or null; `allowed`: its range or choices; `key`: what users type for it, if not the key of its place.
+    """
+
+    type: Any
+    nullable: bool
+    allowed: Range | Choices | None
+    key: str | None
+    inner: "SettingType | None"
+
+
+@cache
+def setting_types(schema: Any) -> dict[str, SettingType]:
+    """By its name, what each setting of a schema may be."""
+    return {name: _setting_type(hint) for name, hint in get_type_hints(schema, include_extras=True).items()}
+
+
+def _setting_type(hint: Any) -> SettingType:
+    marks: list[Any] = []
+    nullable = False
+    while get_origin(hint) is Annotated or type(None) in get_args(hint):
+        if get_origin(hint) is Annotated:
+            marks += hint.__metadata__
+            hint = hint.__origin__
+        else:
+            nullable = True
+            hint = next(kind for kind in get_args(hint) if kind is not type(None))
+    allowed = next((mark for mark in marks if isinstance(mark, Range | Choices)), None)
+    key = next((mark.key for mark in marks if isinstance(mark, Key)), None)
+    container = get_origin(hint)
+    return SettingType(
+        container or hint, nullable, allowed, key, _setting_type(get_args(hint)[-1]) if container else None
+    )
+
+
 def read(schema: Any, settings: Any, key: str = "") -> tuple[Any, list[str]]:
     """`settings` as an instance of `schema` (`WRONG` if keys or types are), and every problem.
 
@@ -53,16 +92,16 @@ def read(schema: Any, settings: Any, key: str = "") -> tuple[Any, list[str]]:
     if not isinstance(settings, dict):
         names = ", ".join(entry.name for entry in fields(schema))
         return WRONG, [f"{key}={shown(settings)}: must be a group of settings: {names}"]
-    hints, dot = _hints(schema), f"{key}." if key else ""
+    known, dot = setting_types(schema), f"{key}." if key else ""
     problems = [
-        f"{dot}{name}: no such setting; {did_you_mean(str(name), list(hints))}"
+        f"{dot}{name}: no such setting; {did_you_mean(str(name), list(known))}"
         for name in settings
-        if name not in hints
+        if name not in known
     ]
     values: dict[str, Any] = {}
     for entry in fields(schema):
         if entry.name in settings:
-            typed, wrong = _value(hints[entry.name], settings[entry.name], dot + entry.name)
+            typed, wrong = _value(known[entry.name], settings[entry.name], dot + entry.name)
             values[entry.name] = typed
             problems += wrong
         elif entry.default is MISSING and entry.default_factory is MISSING:
@@ -76,11 +115,6 @@ def read(schema: Any, settings: Any, key: str = "") -> tuple[Any, list[str]]:
     return typed, [problem for problem in dict.fromkeys(problems) if problem.partition("=")[0] not in unread]
 
 
-def wrong_keys(schema: Any, settings: Any, prefix: str) -> list[str]:
-    """Every problem of a group whose keys begin with `prefix`."""
-    return read(schema, settings, prefix.rstrip("."))[1]
-
-
 class _Wrong:
     """In place of a value whose type is not that of its field."""
 
@@ -88,48 +122,27 @@ class _Wrong:
 WRONG = _Wrong()
 
 
-def _value(hint: Any, value: Any, key: str) -> tuple[Any, list[str]]:
+def _value(kind: SettingType, value: Any, key: str) -> tuple[Any, list[str]]:
     """The value as the type of its field, or WRONG, and every problem."""
-    kind, nullable, marks = unwrap(hint)
-    key = next((mark.key for mark in marks if isinstance(mark, Key)), key)
-    if nullable and value is None:
+    key = kind.key or key
+    if kind.nullable and value is None:
         return None, []
-    if is_dataclass(kind):
-        return read(kind, value, key)
-    if get_origin(kind) is list and isinstance(value, list):
-        return _values(get_args(kind)[0], {f"{key}[{i}]": item for i, item in enumerate(value)})
-    if get_origin(kind) is dict and isinstance(value, dict):
-        typed, problems = _values(get_args(kind)[1], {f"{key}.{name}": item for name, item in value.items()})
-        return WRONG if typed is WRONG else dict(zip(map(str, value), typed, strict=True)), problems
-    allowed = next((mark for mark in marks if isinstance(mark, Range | Choices)), None)
-    typed, wanted = _scalar(get_origin(kind) or kind, value, key, allowed)
-    return typed, [f"{key}={shown(value)}: {wanted}" + (", or null" if nullable else "")] if wanted else []
+    if is_dataclass(kind.type):
+        return read(kind.type, value, key)
+    if kind.inner and isinstance(value, kind.type):
+        items = {f"{key}.{name}": item for name, item in value.items()} if kind.type is dict else value
+        named = items.items() if kind.type is dict else [(f"{key}[{i}]", item) for i, item in enumerate(items)]
+        pairs = [_value(kind.inner, item, name) for name, item in named]
+        typed = [item for item, _ in pairs]
+        problems = [problem for _, wrong in pairs for problem in wrong]
+        if any(item is WRONG for item in typed):
+            return WRONG, problems
+        return dict(zip(map(str, value), typed, strict=True)) if kind.type is dict else typed, problems
+    typed, wanted = _scalar(kind.type, value, key, kind.allowed)
+    return typed, [f"{key}={shown(value)}: {wanted}" + (", or null" if kind.nullable else "")] if wanted else []
 
 
-def unwrap(hint: Any) -> tuple[Any, bool, list[Any]]:
-    """The type of a field without `| None` and marks, whether None is one of its values, and its marks (ranges.py)."""
-    marks: list[Any] = []
-    nullable = False
-    while True:
-        if get_origin(hint) is Annotated:
-            marks += hint.__metadata__
-            hint = hint.__origin__
-        elif type(None) in get_args(hint):
-            nullable = True
-            hint = next(kind for kind in get_args(hint) if kind is not type(None))
-        else:
-            return hint, nullable, marks
-
-
-def _values(hint: Any, items: dict[str, Any]) -> tuple[Any, list[str]]:
-    """The list of several values by their keys, or WRONG, and every problem."""
-    pairs = [_value(hint, item, key) for key, item in items.items()]
-    typed = [item for item, _ in pairs]
-    problems = [problem for _, wrong in pairs for problem in wrong]
-    return WRONG if any(item is WRONG for item in typed) else typed, problems
-
-
-def _scalar(kind: type, value: Any, key: str, allowed: Allowed) -> tuple[Any, str]:
+def _scalar(kind: type, value: Any, key: str, allowed: Range | Choices | None) -> tuple[Any, str]:
     """A number, text or truth value, or WRONG; and what it must be, "" if it is that.
 
     A whole number may stand for any number, and for text, as in `corpus.name=2021`.
@@ -138,8 +151,10 @@ def _scalar(kind: type, value: Any, key: str, allowed: Allowed) -> tuple[Any, st
         is_number = isinstance(value, int | kind) and not isinstance(value, bool)
         if is_number and (not isinstance(allowed, Range) or value in allowed):
             return kind(value), ""
-        what = f"must be {'a whole number' if kind is int else 'a number'} {allowed or ''}"
-        return value if is_number else WRONG, what.rstrip()
+        what = f"must be {'a whole number' if kind is int else 'a number'} {allowed or ''}".rstrip()
+        quoted = isinstance(value, str) and re.fullmatch(r"[-+\d._]+(e[-+]?\d+)?", value.lower())
+        typed = kind(value) if is_number and abs(value) < HUGE else WRONG
+        return typed, what + (", without quotes" if quoted else "")
     if kind is str and isinstance(value, str | int) and not isinstance(value, bool):
         text = str(value)
         words = allowed.all() if isinstance(allowed, Choices) else [text]
@@ -160,8 +175,3 @@ def shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value)
-
-
-@cache
-def _hints(schema: type) -> dict[str, Any]:
-    return get_type_hints(schema, include_extras=True)

@@ -91,7 +91,11 @@ class RewardStage:
 
     def problems(self, _key: str) -> list[str]:
         num, batch_size = self.initial.num, self.reward.batch_size
-        if self.direct or batch_size < 1 or num % batch_size == 0:
+        if self.direct:
+            return []
+        if num == 0:
+            return ["collection.initial.num=0: must be a whole number from 1 to labels.num_train"]
+        if batch_size < 1 or num % batch_size == 0:
             return []
         return [
             f"labels.num_train={num}: not a multiple of reward.batch_size={batch_size} "
