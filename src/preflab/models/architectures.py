@@ -1,8 +1,8 @@
 """What the causal language models of transformers do differently from GPT-2, asked of the model itself.
 
 Plain models take the fast paths of this project: logits are one product of the last hidden states with the vocabulary
-matrix, and every token sees every earlier token.  Others scale or cap their logits, or let a token see only the
-nearest; their own code then makes logits, masks and caches, and costs the time that it costs.
+matrix, without a bias, and every token sees all earlier tokens.  Others scale, shift or cap their logits, or let a
+token see only the nearest; logits, masks and caches are then made by the model's own code, which is slower.
 """
 
 import copy
@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 PLAIN = frozenset(
-    {"gemma", "gpt2", "gpt_neox", "gptj", "llama", "mistral", "olmo", "olmo2", "phi", "qwen2", "qwen3", "stablelm"}
+    {"gemma", "gpt2", "gpt_neox", "llama", "mistral", "olmo", "olmo2", "qwen2", "qwen3", "stablelm"}
 )  # ours: each is compared with its own forward pass in tests/test_architectures.py
 CACHES = ("past_key_values", "cache_params")  # names of a cache among the arguments of transformers' models
 

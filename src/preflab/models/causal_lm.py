@@ -172,7 +172,8 @@ def response_logprobs(model: Any, tokens: Tensor, response_length: int, temperat
 def logprobs_from_hidden(model: Any, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
     """Log-probabilities `[batch, response]` of `targets`; `hidden` `[batch, response, width]` are the states before."""
     rows = hidden.flatten(0, 1)
-    if architectures.is_plain(model.config) and (head := model.get_output_embeddings()).bias is None:
+    if architectures.is_plain(model.config):
+        head = model.get_output_embeddings()
         return logprobs_models.logprobs(rows / temperature, head.weight, targets.flatten()).view_as(targets)
     logits = logits_of(model, rows, temperature)
     return -nn.functional.cross_entropy(logits, targets.flatten(), reduction="none").view_as(targets)

@@ -77,13 +77,13 @@ class RewardModel(nn.Module):
         return self.gain * self.head(hidden).squeeze(-1) + self.bias
 
 
-def initial(reference: Any, *seed: object) -> RewardModel:
-    """A reward model on a copy of the reference's trunk; its head is drawn with the seed `seed_for(*seed, "head")`."""
+def initial(reference: Any, seed: int) -> RewardModel:
+    """A reward model on a copy of the reference's trunk, with the random head of the cells of this seed."""
     import copy
 
     device = reference.device
     trunk = copy.deepcopy(reference.base_model)
-    model = RewardModel(trunk, causal_lm.width(reference), runtime.generator("cpu", *seed, "head"))
+    model = RewardModel(trunk, causal_lm.width(reference), runtime.generator("cpu", seed, "reward", "head"))
     return model.to(device).eval().requires_grad_(True)  # the reference it is a copy of is frozen
 
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from preflab.comparisons import Comparison
+from preflab.errors import PreflabError
 from preflab.machine import parallel
-from preflab.models import causal_lm, reward_model
+from preflab.models import architectures, causal_lm, reward_model
 from preflab.sampling.prompt import Layout
 from preflab.settings.method import SharedSettings, TaskSettings
 from preflab.training import batches
@@ -35,6 +36,11 @@ def language_loss(
     tokens = torch.cat([layout.inputs(queries), responses], 1)
     real = responses != layout.pad_id
     before = slice(-responses.shape[1] - 1, -1)
+    if not architectures.is_plain(reference.config):
+        raise PreflabError(
+            f"reward.shared=true: logits of {reference.config.model_type} are not one product with the vocabulary "
+            f"matrix, which this ablation needs; take a model of {', '.join(sorted(architectures.PLAIN))}"
+        )
     tied = reference.config.tie_word_embeddings
     head = model.trunk.get_input_embeddings() if tied else reference.get_output_embeddings()  # type: ignore[operator]
     with torch.no_grad():
