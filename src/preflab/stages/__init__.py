@@ -1,1 +1,27 @@
-"""The body of each stage."""
+"""The body of each stage: one module a script of pipelines/, each with `run(cfg, …) -> Result`.
+
+A body reads the folders of the stages upstream, writes its output to `out`, and returns its numbers.  It reports to
+`log` while it runs, and keeps checkpoints in the folder `work`.  Under torchrun every rank calls it; the first writes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+
+class Result(NamedTuple):
+    """The final numbers of a stage, and a row for each step where it trains (the module's `COLUMNS`)."""
+
+    metrics: dict[str, Any]
+    curve: Sequence[dict[str, float]] = ()
+
+
+class Log(Protocol):
+    """What a stage reports while it runs."""
+
+    def metrics(self, values: dict[str, float], step: int) -> None:
+        """Numbers of one step."""
+        ...
+
+    def text(self, name: str, text: str) -> None:
+        """A text, such as samples, under a file name."""
+        ...

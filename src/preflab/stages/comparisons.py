@@ -1,4 +1,4 @@
-"""stages.comparisons"""
+"""Stage `comparisons`: four reference samples to each query, and the labeller's choice among them."""
 
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,14 @@ from preflab.models import causal_lm
 from preflab.sampling import passing, reference
 from preflab.sampling.passing import SAMPLES, pick_queries
 from preflab.settings.stages import ComparisonsStage
+from preflab.stages import Result
 
 
-def run(cfg: ComparisonsStage, queries: Path, model: Path, out: Path) -> dict[str, float]:
-    """Write `train.parquet`, `heldout.parquet` and `labeller.json`; returns the metrics."""
+def run(cfg: ComparisonsStage, *, queries: Path, model: Path, out: Path) -> Result:
+    """Write `train.parquet`, `heldout.parquet` and `labeller.json` to `out`.
+
+    Raises PreflabError if too few responses pass the end-token rule (sampling/passing.py).
+    """
     ref = reference.load(cfg.runtime, cfg.task, queries, model)
     drawn: dict[str, Any] = {}
     for split, name, count in (
@@ -50,7 +54,7 @@ def run(cfg: ComparisonsStage, queries: Path, model: Path, out: Path) -> dict[st
             out / f"{name}.parquet",
         )
     calibration.save(out / "labeller.json")
-    return {
+    metrics = {
         "train": len(drawn["train"][0]),
         "heldout": len(drawn["heldout"][0]),
         "passed": round(drawn["train"][1].share, 4),
@@ -60,3 +64,4 @@ def run(cfg: ComparisonsStage, queries: Path, model: Path, out: Path) -> dict[st
         "labeller_judge_correlation": round(correlation(own["heldout"][cfg.labeller.scorer], judged["heldout"]), 4),
         **agreements(calibration, own["train"], judged["train"], cfg.comparisons.seed),
     }
+    return Result(metrics)

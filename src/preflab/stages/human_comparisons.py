@@ -1,10 +1,10 @@
-"""The stage `human_comparisons`, in place of `comparisons`: people's labels in the tokens of a cell's model.
+"""Stage `human_comparisons`, in place of `comparisons`: human labels in the tokens of a cell's model.
 
     labels.parquet ── of use? ── tokens ── cut to the task ── train.parquet, heldout.parquet
     samples of the reference ── scorer and judge ─────────── labeller.json
 
 Labels that are GPT-2's token ids stay what they are for a model with its vocabulary; any other model gets the text.
-What people did not say is still synthetic: the scale of the true score, and the judge of the evaluation.
+The scale of the true score and the judge of the evaluation are still synthetic.
 """
 
 import math
@@ -31,6 +31,7 @@ from preflab.sampling import passing, reference
 from preflab.sampling.reference import Reference
 from preflab.settings.method import TaskSettings
 from preflab.settings.stages import ComparisonsStage
+from preflab.stages import Result
 
 BATCH = 512  # labels at a time
 HELD_OUT = ("val", "test", "dev", "eval", "heldout")  # how the name of a split begins that is not for training
@@ -48,8 +49,11 @@ class Choice(NamedTuple):
     held_out: bool
 
 
-def run(cfg: ComparisonsStage, labels: Path, queries: Path, model: Path, out: Path) -> dict[str, float]:
-    """Write `train.parquet`, `heldout.parquet`, `labeller.json` and `human.json`, the metrics, which it returns."""
+def run(cfg: ComparisonsStage, *, labels: Path, queries: Path, model: Path, out: Path) -> Result:
+    """Write `train.parquet`, `heldout.parquet`, `labeller.json` and `human.json` (the metrics) to `out`.
+
+    Raises PreflabError if no label can be trained on, or none is left for training or for holding out.
+    """
     file, ref = labels / "labels.parquet", reference.load(cfg.runtime, cfg.task, queries, model)
     counts: Counter[str] = Counter()
     choices = list(read(file, cfg.task, ref, model, counts))
@@ -79,7 +83,7 @@ def run(cfg: ComparisonsStage, labels: Path, queries: Path, model: Path, out: Pa
         **beside_people(heldout, ref, calibration, panel, cfg.comparisons.seed),
     }
     files.write_json(out / "human.json", metrics)
-    return metrics
+    return Result(metrics)
 
 
 def read(file: Path, task: TaskSettings, ref: Reference, model: Path, counts: Counter[str]) -> Iterator[Choice]:

@@ -1,9 +1,9 @@
-"""The stage `human_labels`: a file of people's labels, of this machine or of the hub, in one schema (ingest.py).
+"""Stage `human_labels`: a file of human labels, of this machine or of the hub, in one schema.
 
     local path                                                   read where it lies
-    hub         $HF_HOME/hub/datasets--…/snapshots/COMMIT/FILE   continued where it broke off, and verified (downloads/hub.py)
+    hub         $HF_HOME/hub/datasets--…/snapshots/COMMIT/FILE   resumed and verified by downloads/hub.py
 
-OUT/labels.parquet holds every label; which model reads them, and how, is another stage's business (human.py).
+OUT/labels.parquet holds every label as it is; the stage `human_comparisons` puts them into the tokens of a model.
 """
 
 from dataclasses import asdict
@@ -14,21 +14,25 @@ from preflab.downloads import hub, wheels
 from preflab.errors import PreflabError
 from preflab.human_labels import ingest
 from preflab.settings.data import HumanLabelsSettings
+from preflab.settings.stages import HumanLabelsStage
+from preflab.stages import Result
 
 SHOWN = 20  # rejected rows that the report names
 
 
-def run(labels: HumanLabelsSettings, out: Path) -> dict[str, Any]:
-    """Write `labels.parquet`; returns what was found in the file.  Raises if it is refused."""
+def run(cfg: HumanLabelsStage, *, out: Path) -> Result:
+    """Write `labels.parquet` to `out`; the numbers are what the file holds.  Raises PreflabError if it is refused."""
+    labels = cfg.human_labels
     path, origin = _hub(labels) if labels.source == "hub" else (_local(labels), {})
     if labels.sha256 and (found := wheels.digest(path)) != labels.sha256:
         raise PreflabError(
-            f"{path}: found sha256 {found}, expected {labels.sha256} (labeller.human_labels.sha256); is it another file?"
+            f"{path}: found sha256 {found}, expected {labels.sha256} (labeller.human_labels.sha256); "
+            "is it another file?"
         )
     report = ingest.ingest(path, form=labels.format, max_bad=labels.max_bad, out=out / "labels.parquet")
     if report.refused:
         raise PreflabError(f"{report.refused} (of a cell: labeller.human_labels.max_bad={len(report.rejected)})")
-    return {
+    metrics = {
         "path": labels.path,
         **origin,
         "formats": report.formats,
@@ -37,13 +41,15 @@ def run(labels: HumanLabelsSettings, out: Path) -> dict[str, Any]:
         "rejected": len(report.rejected),
         "rejected_rows": [asdict(one) | {"file": Path(one.file).name} for one in report.rejected[:SHOWN]],
     }
+    return Result(metrics)
 
 
 def _local(labels: HumanLabelsSettings) -> Path:
     path = Path(labels.path).expanduser()
     if labels.sha256 and path.is_dir():
         raise PreflabError(
-            f"labeller.human_labels.sha256: {path} is a folder, and only a file has a sha256; set labeller.human_labels.sha256=''"
+            f"labeller.human_labels.sha256: {path} is a folder, and only a file has a sha256; "
+            "set labeller.human_labels.sha256=''"
         )
     return path
 

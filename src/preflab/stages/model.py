@@ -7,9 +7,10 @@ from preflab.errors import PreflabError
 from preflab.models import sources
 from preflab.sampling import check_model
 from preflab.settings.stages import ModelStage
+from preflab.stages import Result
 
 
-def run(cfg: ModelStage, out: Path) -> None:
+def run(cfg: ModelStage, *, out: Path) -> Result:
     """Write config, weights and tokenizer to `out`; raises PreflabError, and leaves nothing, if it is refused."""
     sources.build(cfg.model, out)
     try:
@@ -17,3 +18,4 @@ def run(cfg: ModelStage, out: Path) -> None:
     except PreflabError:
         shutil.rmtree(out)
         raise
+    return Result({})

@@ -1,4 +1,8 @@
-"""stages.prepare"""
+"""Stage `prepare`: queries of a task in a model's tokens, and the sentiment classifiers.
+
+The classifiers of the synthetic labeller and judge learn from the corpus of the queries, or from another one (in the
+paper Amazon reviews, where queries are passages of BookCorpus).
+"""
 
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from preflab.machine import runtime
 from preflab.models import causal_lm
 from preflab.settings.data import TransformerSettings
 from preflab.settings.stages import PrepareStage
+from preflab.stages import Result
 
 HALVES = ("labeller", "judge")
 
@@ -20,11 +25,12 @@ HALVES = ("labeller", "judge")
 Metrics = dict[str, float]
 
 
-def run(cfg: PrepareStage, corpus: Path, model: Path, out: Path, classifier_corpus: Path | None = None) -> Metrics:
-    """Write `{train,validation,test}.parquet` and, where there are labels, `classifiers/`; returns the metrics.
+def run(cfg: PrepareStage, *, corpus: Path, classifier_corpus: Path, model: Path, out: Path) -> Result:
+    """Write `{train,validation,test}.parquet` and, where there are labels, `classifiers/` to `out`.
 
-    `classifier_corpus`: the fetched corpus that `cfg.classifier_corpus` describes; None: the classifiers learn from
-    `corpus`.
+    `corpus`: the fetched corpus of the queries; `classifier_corpus`: the one that `cfg.classifier_corpus` describes,
+    not read if that is None: then the classifiers learn from `corpus`.
+    Raises PreflabError if the model's context is too short for a query, or a split has no query.
     """
     context = causal_lm.context_length(model)
     if cfg.query.query_length >= context:
@@ -32,8 +38,6 @@ def run(cfg: PrepareStage, corpus: Path, model: Path, out: Path, classifier_corp
             f"task.query_length={cfg.query.query_length}: the model in {model} has a context of {context} tokens; "
             "queries and responses must fit into it"
         )
-    if (cfg.classifier_corpus is None) != (classifier_corpus is None):
-        raise PreflabError("classifier_corpus: settings and folder of the corpus go together; give both, or none")
     with runtime.progress(2 + len(corpora.SPLITS) + len(HALVES), "prepare", unit="part") as bar:
         loaded = corpora.load(cfg.corpus, corpus)
         bar.update()
@@ -60,7 +64,7 @@ def run(cfg: PrepareStage, corpus: Path, model: Path, out: Path, classifier_corp
             write_queries(rows, out / f"{split}.parquet")
             metrics[f"queries_{split}"] = len(rows)
             bar.update()
-        if cfg.classifier_corpus is not None and classifier_corpus is not None:
+        if cfg.classifier_corpus is not None:
             splits = corpora.splits(corpora.load(cfg.classifier_corpus, classifier_corpus).documents)
         labelled = any(d.label is not None for d in splits["train"])
         for half in HALVES if labelled else ():
@@ -68,7 +72,7 @@ def run(cfg: PrepareStage, corpus: Path, model: Path, out: Path, classifier_corp
             bar.update()
         if cfg.transformer is not None:
             metrics |= train_transformer(cfg.transformer, splits["train"], splits["test"], out / "classifiers")
-    return metrics
+    return Result(metrics)
 
 
 def train_transformer(

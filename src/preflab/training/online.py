@@ -1,7 +1,7 @@
 """Online collection (paper §2.3): labels arrive by l(n) while the policy trains, and the reward model is retrained.
 
-Four samples of the current policy to a question; beside them, at a constant rate, validation questions with two samples
-of the reference and two of the policy.  Each retraining starts from the reference, on all labels so far.
+A question has four samples of the current policy; at a constant rate there are also validation questions, with two
+samples of the reference and two of the policy.  Each retraining starts from the reference, on all labels so far.
 """
 
 import math
@@ -16,8 +16,7 @@ from preflab.comparisons import Comparison, synthetic
 from preflab.machine import checkpoint, runtime
 from preflab.models import causal_lm, reward_model
 from preflab.sampling import passing
-from preflab.sampling.prompt import Layout
-from preflab.settings.method import OnlineSettings
+from preflab.sampling.reference import Reference
 from preflab.settings.stages import PpoStage
 from preflab.training import scoring
 from preflab.training.reward import train
@@ -37,31 +36,32 @@ def retraining_points(retrainings: int, initial: int, total: int) -> list[int]:
 
 
 class Collector:
-    """The labels so far and the reward model in force. `before_update` and the two state functions are PPO's hooks."""
+    """The labels so far and the reward model in force; `before_update` and the two state functions are PPO's hooks."""
 
     def __init__(
         self,
         cfg: PpoStage,
-        online: OnlineSettings,
-        reference: Any,
-        queries: Tensor,
+        ref: Reference,
         labels: list[Comparison],
         model: reward_model.RewardModel,
-        label: Callable[[Tensor, Tensor], synthetic.ByScorer],
+        panel: Callable[[Tensor, Tensor], synthetic.ByScorer],
         calibration: synthetic.Calibration,
-        layout: Layout,
     ) -> None:
-        self.cfg, self.online, self.reference, self.queries = cfg, online, reference, queries
-        self.labels, self.model, self.label, self.calibration = labels, model, label, calibration
-        self.layout = layout
-        self.points = retraining_points(online.retrainings, online.num_initial, online.num_train)
-        self.collected = online.num_initial
+        """`labels`: the first N⁰; `model`: the reward model of the stage `reward`, trained on them.
+
+        `panel(queries, samples)`: the scores that the labeller of `calibration` chooses by.
+        """
+        assert cfg.online is not None
+        self.cfg, self.online, self.ref = cfg, cfg.online, ref
+        self.labels, self.model, self.panel, self.calibration = labels, model, panel, calibration
+        self.points = retraining_points(self.online.retrainings, self.online.num_initial, self.online.num_train)
+        self.collected = self.online.num_initial
         self.trained = 0
         self.asked = self.won = 0
 
     def score(self) -> scoring.NetworkScore:
         """The reward in force."""
-        return scoring.NetworkScore(self.model, self.layout.pad_id)
+        return scoring.NetworkScore(self.model, self.ref.layout.pad_id)
 
     def before_update(self, update: int, policy: causal_lm.Policy) -> dict[str, float]:
         """Collect what l(n) asks for before this update, and retrain where a point has been passed."""
@@ -69,70 +69,67 @@ class Collector:
         episode = update * ppo.batch_size
         due = math.floor(labels_due(episode, ppo.episodes, self.online.num_initial, self.online.num_train))
         if due > self.collected:
-            self._collect(due - self.collected, update, policy, validation=False)
+            self._ask("policy", [(policy.lm, "policy", 4)], due - self.collected, update)
             self.collected = due
-        wanted = math.floor(self.online.validation_share * self.online.num_train * episode / ppo.episodes)
-        if wanted > self.asked:
-            self._collect(wanted - self.asked, update, policy, validation=True)
+        due = math.floor(self.online.validation_share * self.online.num_train * episode / ppo.episodes)
+        if due > self.asked:
+            writers = [(self.ref.lm, "reference", 2), (policy.lm, "policy", 2)]
+            choices = self._ask("validation", writers, due - self.asked, update)
+            self.won += sum(choice >= 2 for choice in choices)
+            self.asked = due
         if self.trained < len(self.points) and self.collected >= self.points[self.trained]:
             while self.trained < len(self.points) and self.collected >= self.points[self.trained]:
                 self.trained += 1  # several points passed within one batch of episodes make one training
-            training = train(
-                self.reference, self.labels, self.queries, self.cfg.task, self.online.reward, self.layout,
-                self.cfg.seed,  # as in the stage `reward`: the random part of the head stays through the run
-                start=policy.lm if self.online.retrain_from == "policy" else None,
-            )  # fmt: skip
-            self.model = training.model
+            self.model = self._retrained(policy)
         row = {"labels": float(self.collected), "retrainings": float(self.trained)}
         return {**row, "validation_win_rate": self.won / self.asked} if self.asked else row
 
-    def _collect(self, count: int, update: int, policy: causal_lm.Policy, validation: bool) -> None:
-        kind = "validation" if validation else "policy"
-        key = (self.cfg.seed, "online", kind, update)
-        rows = torch.randint(len(self.queries), (count,), generator=runtime.generator("cpu", *key, "queries"))
-        queries = self.queries[rows.to(self.queries.device)]
-        parts = (
-            [(self.reference, "reference", 2), (policy.lm, "policy", 2)] if validation else [(policy.lm, "policy", 4)]
-        )
+    def _retrained(self, policy: causal_lm.Policy) -> reward_model.RewardModel:
+        """A reward model on all labels so far, from the reference, with the random head of the stage `reward`."""
+        return train(
+            self.ref.lm, self.labels, self.ref.queries, self.cfg.task, self.online.reward, self.ref.layout,
+            self.cfg.seed,
+            start=policy.lm if self.online.retrain_from == "policy" else None,
+        ).model  # fmt: skip
+
+    def _ask(self, kind: str, writers: list[tuple[Any, str, int]], count: int, update: int) -> list[int]:
+        """Label `count` questions about samples of `writers` (model, name, number of samples); the choices."""
+        queries_of, layout = self.ref.queries, self.ref.layout
+        tags = (self.cfg.seed, "online", kind, update)
+        rows = torch.randint(len(queries_of), (count,), generator=runtime.generator("cpu", *tags, "queries"))
+        queries = queries_of[rows.to(queries_of.device)]
         samples = torch.cat(
             [
                 passing.passing(
-                    lm,
-                    queries,
-                    n,
-                    self.cfg.task,
-                    self.layout,
-                    self.online.reward.rollout_batch,
-                    self.online.max_rounds,
-                    (*key, name),
+                    lm, queries, n, self.cfg.task, layout,
+                    self.online.reward.rollout_batch, self.online.max_rounds, (*tags, name),
                 ).responses
-                for lm, name, n in parts
+                for lm, name, n in writers
             ],
             1,
-        )
-        scores = self.label(queries, samples)
-        answers = synthetic.ask(self.calibration, scores, *key, "label")
+        )  # fmt: skip
+        answers = synthetic.ask(self.calibration, self.panel(queries, samples), *tags, "label")
         source = f"{kind}@{self.collected}"
-        asked = causal_lm.right_pad(queries, self.layout.pad_id).tolist()
+        asked = causal_lm.right_pad(queries, layout.pad_id).tolist()
         self.labels += [
-            Comparison(q, s, b, who, self.cfg.seed, source)
-            for q, s, (b,), (who,) in zip(asked, samples.tolist(), answers.choices, answers.names, strict=True)
+            Comparison(query, texts, choice, labeller, self.cfg.seed, source)
+            for query, texts, (choice,), (labeller,) in zip(
+                asked, samples.tolist(), answers.choices, answers.names, strict=True
+            )
         ]
-        if validation:
-            self.asked += count
-            self.won += sum(b >= 2 for (b,) in answers.choices)
+        return [choice for (choice,) in answers.choices]
 
     def save_state(self) -> tuple[checkpoint.Tensors, dict[str, Any]]:
         """Everything that a resumed run needs."""
         state = {
             "collected": self.collected, "trained": self.trained, "asked": self.asked, "won": self.won,
-            "labels": [asdict(c) for c in self.labels],
+            "labels": [asdict(comparison) for comparison in self.labels],
         }  # fmt: skip
-        return {f"reward.{k}": v for k, v in self.model.state_dict().items()}, state
+        return checkpoint.tensors_of("reward", self.model), state
 
     def load_state(self, tensors: checkpoint.Tensors, state: dict[str, Any]) -> None:
-        """The counterpart of `save_state`."""
-        self.model.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("reward.")})
-        self.labels = [Comparison(**c) for c in state["labels"]]
+        """The counterpart of `save_state`; raises PreflabError if the weights do not fit."""
+        checkpoint.restore_module("reward", self.model, tensors)
+        self.labels = [Comparison(**fields) for fields in state["labels"]]
         self.collected, self.trained = state["collected"], state["trained"]
         self.asked, self.won = state["asked"], state["won"]

@@ -114,7 +114,11 @@ def next_kl_coef(kl_coef: float, kl: float, batch_size: int, adaptive: AdaptiveK
 
 
 def steered(ppo: PolicySettings, kl: float, entropy: float) -> float:
-    """What the controller holds at its target: the KL; of an entropy bonus the shortfall, as far above the target."""
+    """What the controller compares with its target, in nats per response.
+
+    The controller raises β when this exceeds the target.  For an entropy bonus β must rise when the entropy is too low,
+    so it gets target + (target − entropy).
+    """
     if ppo.penalty == "kl" or ppo.adaptive_kl is None:
         return kl
     return 2 * ppo.adaptive_kl.target - entropy
@@ -123,18 +127,35 @@ def steered(ppo: PolicySettings, kl: float, entropy: float) -> float:
 # --- the loop ---------------------------------------------------------------------------------------------------------
 
 
-class Hooks(NamedTuple):
-    """What a run calls out to. `before_update(update, policy)` collects labels online; `log(update, row)` records.
+def _no_labels(_update: int, _policy: causal_lm.Policy) -> dict[str, float]:
+    return {}
 
+
+class Sample(NamedTuple):
+    """One episode to look at: its query `[query]` and truncated response `[response]`, their score and KL in nats."""
+
+    query: Tensor
+    response: Tensor
+    score: float
+    kl: float
+
+
+class Hooks(NamedTuple):
+    """What a run calls out to.
+
+    `reward()`: the reward in force; `true_score`: the labeller's score of the same responses, for the curve alone.
+    `before_update(update, policy)` collects labels online; `log(row, update)` records; `show(samples, update)` shows
+    two episodes at about ten updates of a run.  `save_state`, `load_state`: what else a checkpoint must hold.
     `added_loss(step)`: a further loss of each gradient step, by its number in the run.
     """
 
     reward: Callable[[], Reward]
     true_score: Reward
-    before_update: Callable[[int, causal_lm.Policy], dict[str, float]]
-    log: Callable[[dict[str, float], int], None]
-    save_state: Callable[[], tuple[checkpoint.Tensors, dict[str, Any]]]
-    load_state: Callable[[checkpoint.Tensors, dict[str, Any]], None]
+    before_update: Callable[[int, causal_lm.Policy], dict[str, float]] = _no_labels
+    log: Callable[[dict[str, float], int], None] = lambda _row, _update: None
+    show: Callable[[list[Sample], int], None] = lambda _samples, _update: None
+    save_state: Callable[[], tuple[checkpoint.Tensors, dict[str, Any]]] = lambda: ({}, {})
+    load_state: Callable[[checkpoint.Tensors, dict[str, Any]], None] = lambda _tensors, _state: None
     added_loss: Callable[[int], Tensor] | None = None
 
 
@@ -187,6 +208,9 @@ class Result(NamedTuple):
     curve: list[dict[str, float]]
 
 
+SHOWN = 10  # ours: times in a run that samples are shown
+
+
 def train(
     cfg: PpoStage,
     reference: Any,
@@ -198,75 +222,97 @@ def train(
 ) -> Result:
     """Train `policy` against the frozen `reference` on left-padded train `queries` `[rows, query]`.
 
-    With torchrun every rank calls this and gets the same policy (machine/parallel.py).  Resumes from a checkpoint in `folder`;
-    a loss or KL that is not finite stops the run and keeps the last good one.
+    With torchrun every rank calls this and gets the same policy (machine/parallel.py).  Resumes from a checkpoint in
+    `folder`.  Raises PreflabError if a loss or KL is not finite; the last good checkpoint stays.
     """
-    ppo, length, temperature = cfg.policy, cfg.task.response_length, cfg.task.temperature
+    ppo = cfg.policy
     parallel.require_equal_shares(ppo.batch_size // ppo.nminibatches, "policy.batch_size / policy.nminibatches")
     updates = ppo.episodes // ppo.batch_size
     optimizer = optim.build(ppo.adam, policy.parameters(), ppo.lr, ppo.adam_eps)
     kl_coef, first, curve = ppo.kl_coef, 0, []
-    saved = checkpoint.load(folder)
-    if saved is not None:
+    if saved := checkpoint.load(folder):
         first, kl_coef, curve = saved.step, saved.state["kl_coef"], saved.state["curve"]
-        policy.load_state_dict({k[7:]: v for k, v in saved.tensors.items() if k.startswith("policy.")}, strict=False)
+        checkpoint.restore_module("policy", policy, saved.tensors)
         checkpoint.unpack("optimizer", optimizer, saved.tensors)
-        if isinstance(optimizer, optim.TFAdam):
-            optimizer.taken = saved.state["taken"]
         hooks.load_state(saved.tensors, saved.state["hooks"])
-    keep = checkpoint.Every(seconds=15)
+    clock = checkpoint.Every(seconds=15)
     with runtime.progress(updates, "ppo", unit="update", done=first) as bar:
         for update in range(first, updates):
+            # step 1: online, collect the labels that are due and train the reward model again
             lr = optim.set_lr(optimizer, ppo.lr, update, updates)
-            collected = hooks.before_update(update, policy)
+            labels = hooks.before_update(update, policy)
+            # step 2: sample a response to each query of the batch, and score it
             rows = torch.tensor(query_batches(len(queries), ppo.batch_size, cfg.seed, update), device=queries.device)
-            batch = parallel.share(causal_lm.trim(queries[rows], layout.pad_id))
-            uniform = rollout.random_numbers(len(rows), length, queries.device, cfg.seed, "rollout", update)
-            ro = rollout.sample(
-                policy.lm, layout.inputs(batch), parallel.share(uniform), temperature, layout.pad_id, policy.value_head
-            )
-            scored = score(cfg, reference, hooks.reward(), hooks.true_score, ro, batch, layout)
-            episodes = Episodes(*map(parallel.gather, scored))
-            kl = (episodes.logprobs - episodes.reference_logprobs).sum(1).mean().item()
-            total, policy_loss, value_loss, approxkl, clipfrac = optimise(
-                cfg, policy, optimizer, episodes, kl_coef, update, layout.pad_id, hooks.added_loss
-            ).tolist()
-            if not (math.isfinite(total) and math.isfinite(kl)):
-                kept = f"the last good checkpoint is in {folder}" if folder.exists() else "there is no checkpoint yet"
-                raise PreflabError(
-                    f"policy.lr={ppo.lr}: loss {total}, KL {kl} at update {update} of {updates}; "
-                    f"{kept}; lower the learning rate or raise policy.kl_coef"
-                )
+            episodes = rollouts(cfg, reference, policy, queries[rows], layout, hooks, update)
+            token_kl = episodes.logprobs - episodes.reference_logprobs
+            kl = token_kl.sum(1).mean().item()
+            # step 3: optimise on the batch, `epochs` times in minibatches
+            means = optimise(cfg, policy, optimizer, episodes, kl_coef, update, layout.pad_id, hooks.added_loss)
+            _require_finite(means.total.item(), kl, ppo.lr, update, updates, folder)
+            # step 4: record the update, and steer the KL coefficient of the next
             row = {
                 "update": update, "episode": (update + 1) * ppo.batch_size, "score": episodes.score.mean().item(),
                 "true_score": episodes.true_score.mean().item(),
                 "kl": kl, "kl_coef": kl_coef, "entropy": episodes.entropy.sum(1).mean().item(),
-                "policy_loss": policy_loss, "value_loss": value_loss, "approxkl": approxkl, "clipfrac": clipfrac,
-                "ended": episodes.ended.float().mean().item(), "lr": lr,
-                "labels": collected.get("labels", 0.0),
+                "policy_loss": means.policy.item(), "value_loss": means.value.item(),
+                "approxkl": means.approxkl.item(), "clipfrac": means.clipfrac.item(),
+                "ended": episodes.ended.float().mean().item(), "lr": lr, "labels": labels.get("labels", 0.0),
             }  # fmt: skip
             curve.append(row)
-            hooks.log({**row, **collected}, update)
+            hooks.log({**row, **labels}, update)
+            if parallel.rank() == 0 and (update + 1) % max(updates // SHOWN, 1) == 0:
+                hooks.show(_samples(episodes, layout, cfg.task.response_length), update)
             kl_coef = next_kl_coef(kl_coef, steered(ppo, kl, row["entropy"]), ppo.batch_size, ppo.adaptive_kl)
             bar.set_postfix(score=f"{row['score']:.2f}", kl=f"{kl:.2f}")
             bar.update()
-            if (
-                parallel.rank() == 0
-                and keep.due()
-                and all(parameter.isfinite().all() for parameter in policy.parameters())
-            ):
+            # step 5: now and then, keep a checkpoint
+            if parallel.rank() == 0 and clock.due() and _is_finite(policy):
                 tensors, state = hooks.save_state()
-                tensors |= {f"policy.{k}": v for k, v in policy.named_parameters()} | checkpoint.pack(
-                    "optimizer", optimizer
-                )
-                taken = getattr(optimizer, "taken", 0)
-                checkpoint.save(
-                    folder,
-                    update + 1,
-                    tensors,
-                    {"kl_coef": kl_coef, "curve": curve, "taken": taken, "hooks": state},
-                )
+                tensors |= checkpoint.tensors_of("policy", policy) | checkpoint.pack("optimizer", optimizer)
+                checkpoint.save(folder, update + 1, tensors, {"kl_coef": kl_coef, "curve": curve, "hooks": state})
     return Result(policy, curve)
+
+
+def rollouts(
+    cfg: PpoStage,
+    reference: Any,
+    policy: causal_lm.Policy,
+    queries: Tensor,
+    layout: Layout,
+    hooks: Hooks,
+    update: int,
+) -> Episodes:
+    """A scored response to each of `queries` `[batch, query]`; every rank samples its share and gets all of them."""
+    task = cfg.task
+    share = parallel.share(causal_lm.trim(queries, layout.pad_id))
+    uniform = rollout.random_numbers(len(queries), task.response_length, queries.device, cfg.seed, "rollout", update)
+    sampled = rollout.sample(
+        policy.lm, layout.inputs(share), parallel.share(uniform), task.temperature, layout.pad_id, policy.value_head
+    )
+    scored = score(cfg, reference, hooks.reward(), hooks.true_score, sampled, share, layout)
+    return Episodes(*map(parallel.gather, scored))
+
+
+def _require_finite(loss: float, kl: float, lr: float, update: int, updates: int, folder: Path) -> None:
+    if math.isfinite(loss) and math.isfinite(kl):
+        return
+    kept = f"the last good checkpoint is in {folder}" if folder.exists() else "there is no checkpoint yet"
+    raise PreflabError(
+        f"policy.lr={lr}: loss {loss}, KL {kl} at update {update} of {updates}; "
+        f"{kept}; lower the learning rate or raise policy.kl_coef"
+    )
+
+
+def _is_finite(policy: causal_lm.Policy) -> bool:
+    return all(bool(parameter.isfinite().all()) for parameter in policy.parameters())
+
+
+def _samples(episodes: Episodes, layout: Layout, response_length: int) -> list[Sample]:
+    """The first two episodes of a batch; tokens are those that the reward saw."""
+    queries, responses = episodes.tokens[:2, :-response_length], episodes.tokens[:2, -response_length:]
+    kls = (episodes.logprobs - episodes.reference_logprobs)[:2].sum(1).tolist()
+    parts = zip(queries, layout.truncate(responses), episodes.score[:2].tolist(), kls, strict=True)
+    return [Sample(*part) for part in parts]
 
 
 def minibatches(batch_size: int, count: int, epochs: int, seed: int, update: int) -> Iterator[Tensor]:
@@ -285,17 +331,18 @@ def optimise(
     update: int,
     pad_id: int,
     added_loss: Callable[[int], Tensor] | None = None,
-) -> Tensor:
-    """All gradient steps of one update; the means of what `losses` returns over them, `[5]`."""
+) -> Losses:
+    """All gradient steps of one update; the means of what `losses` returns over them, each a scalar."""
     ppo, device = cfg.policy, episodes.tokens.device
     base = episodes.reference_logprobs if ppo.penalty == "kl" else torch.zeros_like(episodes.logprobs)
     rewards = token_rewards(episodes.logprobs, base, ppo.reward_sign * episodes.score, ppo.kl_sign * kl_coef)
-    first = update * ppo.epochs * ppo.nminibatches
-    stats = [
-        step(cfg, policy, optimizer, episodes, rewards, rows.to(device), pad_id, added_loss and partial(added_loss, at))
-        for at, rows in enumerate(minibatches(ppo.batch_size, ppo.nminibatches, ppo.epochs, cfg.seed, update), first)
-    ]
-    return parallel.total(torch.stack(stats).mean(0))
+    number = update * ppo.epochs * ppo.nminibatches
+    stats = []
+    for rows in minibatches(ppo.batch_size, ppo.nminibatches, ppo.epochs, cfg.seed, update):
+        further = partial(added_loss, number) if added_loss else None
+        stats.append(step(cfg, policy, optimizer, episodes, rewards, rows.to(device), pad_id, further))
+        number += 1
+    return Losses(*parallel.total(torch.stack(stats).mean(0)))
 
 
 def step(
@@ -308,30 +355,31 @@ def step(
     pad_id: int,
     added_loss: Callable[[], Tensor] | None = None,
 ) -> Tensor:
-    """One gradient step on the episodes `rows`; whitening is per minibatch (train_policy.py:324-338).
+    """One gradient step on the episodes `rows` `[minibatch]`; whitening is per minibatch (train_policy.py:324-338).
 
     Returns this rank's part of `losses`, `[5]`; the parts of all ranks add up to the losses of the minibatch.
     """
     ppo = cfg.policy
     minibatch_rewards = whiten(rewards[rows], shift_mean=False) if ppo.whiten_rewards else rewards[rows]
-    estimate = gae(minibatch_rewards, episodes.values[rows], ppo.gamma, ppo.lam)
-    whole = (whiten(estimate.advantages, shift_mean=True), estimate.returns)
+    advantages, returns = gae(minibatch_rewards, episodes.values[rows], ppo.gamma, ppo.lam)
+    advantages = whiten(advantages, shift_mean=True)
     optimizer.zero_grad()
-    found = torch.zeros(len(Losses._fields), device=rows.device)
-    own = zip(*(parallel.share(x).split(ppo.microbatch_size or len(rows)) for x in (rows, *whole)), strict=True)
-    for part, advantages, returns in own:
+    stats = torch.zeros(len(Losses._fields), device=rows.device)
+    places = torch.arange(len(rows), device=rows.device)
+    for part in parallel.share(places).split(ppo.microbatch_size or len(rows)):
+        chosen = rows[part]
         logprobs, values = policy.evaluate(
-            episodes.tokens[part], cfg.task.response_length, cfg.task.temperature, pad_id
+            episodes.tokens[chosen], cfg.task.response_length, cfg.task.temperature, pad_id
         )
         loss = losses(
-            logprobs, values, episodes.logprobs[part], episodes.values[part], advantages, returns,
+            logprobs, values, episodes.logprobs[chosen], episodes.values[chosen], advantages[part], returns[part],
             ppo.cliprange, ppo.cliprange_value, ppo.vf_coef,
         )  # fmt: skip
         weight = len(part) / len(rows)
         (weight * loss.total).backward()
-        found += weight * torch.stack([x.detach() for x in loss])
+        stats += weight * torch.stack([value.detach() for value in loss])
     if added_loss:
         added_loss().backward()
     parallel.sum_gradients(policy.parameters())
     optimizer.step()
-    return found
+    return stats

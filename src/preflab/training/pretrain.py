@@ -79,12 +79,12 @@ def train(cfg: PretrainSettings, documents: list[corpora.Document], folder: Path
     saved = checkpoint.load(folder)
     if saved is not None:
         step = saved.step
-        model.load_state_dict({k[6:]: v for k, v in saved.tensors.items() if k.startswith("model.")}, strict=False)
+        checkpoint.restore_module("model", model, saved.tensors)
         for i, optimizer in enumerate(optimizers):
             checkpoint.unpack(f"optimizer{i}", optimizer, saved.tensors)
 
     def save() -> None:
-        parts = {f"model.{k}": v for k, v in model.named_parameters()}
+        parts = checkpoint.tensors_of("model", model)
         for i, optimizer in enumerate(optimizers):
             parts |= checkpoint.pack(f"optimizer{i}", optimizer)
         checkpoint.save(folder, step, parts, {})

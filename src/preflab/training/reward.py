@@ -72,16 +72,19 @@ def reference_scores(
     task: TaskSettings,
     cfg: RewardSettings,
     layout: Layout,
-    *seed: object,
+    tags: tuple[object, ...],
 ) -> Tensor:
-    """Scores of untruncated reference responses to `normalize_samples` queries (released train_reward.py:162-219)."""
-    order = torch.randperm(len(queries), generator=runtime.generator("cpu", *seed, "normalize"))
+    """Scores `[normalize_samples]` of untruncated reference responses (released train_reward.py:162-219).
+
+    `queries`: left-padded train queries `[rows, query]`; `tags`: what seeds their order and the sampling.
+    """
+    order = torch.randperm(len(queries), generator=runtime.generator("cpu", *tags, "normalize"))
     order = order.repeat(-(-cfg.normalize_samples // len(queries)))[: cfg.normalize_samples].to(queries.device)
 
     @torch.no_grad()
     def sample_and_score(job: tuple[int, Tensor]) -> Tensor:
         part, chunk = job
-        uniform = rollout.random_numbers(len(chunk), task.response_length, queries.device, *seed, "normalize", part)
+        uniform = rollout.random_numbers(len(chunk), task.response_length, queries.device, *tags, "normalize", part)
         sampled = rollout.sample(reference, layout.inputs(queries[chunk]), uniform, task.temperature, layout.pad_id)
         return score(queries[chunk], sampled.responses)
 
@@ -97,16 +100,16 @@ def normalize(
     task: TaskSettings,
     cfg: RewardSettings,
     layout: Layout,
-    *seed: object,
+    tags: tuple[object, ...],
 ) -> None:
-    """Set gain and bias so that reference samples score mean 0, standard deviation 1."""
+    """Set gain and bias so that reference samples score mean 0, standard deviation 1; raises if all score alike."""
     model.gain.fill_(1.0)
     model.bias.fill_(0.0)
 
     def score(q: Tensor, r: Tensor) -> Tensor:
         return model(torch.cat([q, r], 1), layout.pad_id)
 
-    gain, bias = gain_and_bias(reference_scores(score, reference, queries, task, cfg, layout, *seed))
+    gain, bias = gain_and_bias(reference_scores(score, reference, queries, task, cfg, layout, tags))
     model.gain.fill_(gain)
     model.bias.fill_(bias)
 
@@ -118,53 +121,56 @@ def train(
     task: TaskSettings,
     cfg: RewardSettings,
     layout: Layout,
-    *seed: object,
+    seed: int,
     start: Any = None,
     added_loss: Callable[[RewardModel, Tensor, Tensor], Tensor] | None = None,
 ) -> Training:
     """From the reference (or from `start`), `epochs` over `labels`, normalised before and after.
 
-    `queries`: left-padded train queries for the normalisation. The last batch may be smaller (online runs).
+    `queries`: left-padded train queries `[rows, query]` for the normalisation.  The last batch may be smaller (online
+    runs).  `seed`: that of the cell; every reward model of a cell has the same random head and order of labels.
     `added_loss`: a further loss of the model on a batch's queries and chosen samples.
+    Raises PreflabError if the loss is not finite.
     """
+    tags = (seed, "reward")
     parallel.require_equal_shares(cfg.batch_size, "reward.batch_size")
     device = reference.device
-    model = initial(start or reference, *seed)
+    model = initial(start or reference, seed)
     if cfg.normalize_before:
-        normalize(model, reference, queries, task, cfg, layout, *seed, "before")
+        normalize(model, reference, queries, task, cfg, layout, (*tags, "before"))
     optimizer = optim.build(cfg.adam, model.parameters(), cfg.lr, cfg.adam_eps)
     data = batch_of(labels, layout.pad_id, device)
     chunks = []
     for epoch in range(cfg.epochs):
-        shuffle = runtime.generator("cpu", *seed, "order", *([epoch] if epoch else []))
+        shuffle = runtime.generator("cpu", *tags, "order", *([epoch] if epoch else []))
         chunks += torch.randperm(len(labels), generator=shuffle).to(device).split(cfg.batch_size)
     curve = []
     with runtime.progress(len(chunks), "reward model") as bar:
         for step, chunk in enumerate(chunks):
             lr = optim.set_lr(optimizer, cfg.lr, step, len(chunks))
-            own = parallel.share(chunk)
+            share = parallel.share(chunk)
             loss = right = torch.zeros((), device=device)
-            if len(own):  # of a short last batch a rank may have nothing
-                scores = model.compare(data.queries[own], data.samples[own], layout.pad_id)
-                loss = loss_of(scores, data.best[own]) * (len(own) / len(chunk))
+            if len(share):  # a rank may have no part of a short last batch
+                scores = model.compare(data.queries[share], data.samples[share], layout.pad_id)
+                loss = loss_of(scores, data.best[share]) * (len(share) / len(chunk))
                 if added_loss:
-                    chosen = data.samples[own, data.best[own]]
-                    loss = loss + added_loss(model, data.queries[own], chosen) * (len(own) / len(chunk))
-                right = (scores.argmax(1) == data.best[own]).float().sum() / len(chunk)
+                    chosen = data.samples[share, data.best[share]]
+                    loss = loss + added_loss(model, data.queries[share], chosen) * (len(share) / len(chunk))
+                right = (scores.argmax(1) == data.best[share]).float().sum() / len(chunk)
             value, accuracy = parallel.total(torch.stack([loss.detach(), right])).tolist()
             if not math.isfinite(value):
                 raise PreflabError(
                     f"reward.lr={cfg.lr}: the loss is {value} at step {step} of {len(chunks)}; lower the learning rate"
                 )
             optimizer.zero_grad()
-            if len(own):
+            if len(share):
                 loss.backward()
             parallel.sum_gradients(model.parameters())
             optimizer.step()
             curve.append({"step": step, "loss": value, "accuracy": accuracy, "lr": lr})
             bar.update()
     if cfg.normalize_after:
-        normalize(model, reference, queries, task, cfg, layout, *seed, "after")
+        normalize(model, reference, queries, task, cfg, layout, (*tags, "after"))
     return Training(model, curve)
 
 

@@ -1,4 +1,4 @@
-"""What can score a response: a reward model, or a labeller's own score (the true score of the mock experiment)."""
+"""What can score a response: a reward model, or the labeller's own score (the true score)."""
 
 import json
 from pathlib import Path
@@ -17,6 +17,8 @@ from preflab.training.reward import gain_and_bias, reference_scores
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+SEED = "known"  # the tag of the normalisation of a true score
 
 
 class NetworkScore:
@@ -49,6 +51,9 @@ class LabellerScore:
         return torch.from_numpy(self.gain * scores + self.bias).float().to(queries.device)
 
 
+Score = NetworkScore | LabellerScore
+
+
 class Panel:
     """What a calibrated labeller's scorers say `[queries, n]` of left-padded queries and n responses to each."""
 
@@ -73,16 +78,20 @@ def true_score(queries: Path, tokenizer: "Tokenizer", calibration: Calibration, 
 def save_true_score(folder: Path, base: Path, gain: float, bias: float, scorer: str) -> None:
     """The true score as the stage `reward` leaves it: normalised on reference samples, as a reward model would be."""
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"kind": "labeller", "scorer": scorer, "reference": reward_model.digest(base), "gain": gain, "bias": bias}
+    record = {
+        "kind": "true_score",
+        "scorer": scorer,
+        "reference": reward_model.digest(base),
+        "gain": gain,
+        "bias": bias,
+    }
     (folder / "reward.json").write_text(json.dumps(record, sort_keys=True) + "\n")
 
 
-def load(
-    folder: Path, base: Path, reference: Any, queries: Path, tokenizer: "Tokenizer", pad_id: int
-) -> NetworkScore | LabellerScore:
-    """The reward in `folder`, of either kind; its reference must be the model in `base`."""
+def load(folder: Path, base: Path, reference: Any, queries: Path, tokenizer: "Tokenizer", pad_id: int) -> Score:
+    """The reward in `folder`, of either kind; raises PreflabError if its reference is not the model in `base`."""
     record = reward_model.check_reference(folder, base)
-    if record["kind"] == "labeller":
+    if record["kind"] == "true_score":
         labeller = labellers.load(record["scorer"], queries)
         return LabellerScore(labeller, tokenizer, pad_id, record["gain"], record["bias"])
     return NetworkScore(reward_model.load(folder, reference, base), pad_id)
@@ -97,8 +106,11 @@ def normalize_true_score(
     layout: Layout,
     scorer: str,
 ) -> LabellerScore:
-    """The labeller's score with gain and bias from reference samples, as for a reward model."""
-    score = LabellerScore(labellers.load(scorer, queries), tokenizer, layout.pad_id, 1.0, 0.0)
-    raw = reference_scores(score, reference, rows, cfg.task, cfg.reward, layout, cfg.seed, "known")
-    score.gain, score.bias = gain_and_bias(raw)
-    return score
+    """The labeller's score with gain and bias from reference samples, as for a reward model.
+
+    `rows`: left-padded train queries `[rows, query]`.  Raises PreflabError if all samples score alike.
+    """
+    labeller = labellers.load(scorer, queries)
+    raw = LabellerScore(labeller, tokenizer, layout.pad_id, 1.0, 0.0)
+    scores = reference_scores(raw, reference, rows, cfg.task, cfg.reward, layout, (cfg.seed, SEED))
+    return LabellerScore(labeller, tokenizer, layout.pad_id, *gain_and_bias(scores))
