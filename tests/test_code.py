@@ -54,7 +54,7 @@ def test_a_stage_depends_on_the_modules_that_it_uses_alone() -> None:
         "ppo", "preflab.labellers.classifier"
     )
     assert "labellers/summary.py" not in names("ppo", "preflab.labellers.classifier")
-    assert "corpora/readers/table.py" not in names("prepare", "preflab.corpora.readers.movie_reviews")
+    assert "corpora/readers/story.py" not in names("prepare", "preflab.corpora.readers.movie_reviews")
 
 
 def test_every_stage_has_its_code_and_its_settings_as_dependencies() -> None:

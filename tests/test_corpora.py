@@ -50,9 +50,9 @@ def chosen(*overrides: str) -> CorpusSettings:
     return composed(list(overrides))[0]
 
 
-def load(corpus: CorpusSettings, tmp_path: Path) -> corpora.Loaded:
+def load(corpus: CorpusSettings, tmp_path: Path) -> corpora.LoadedCorpus:
     """Fetched and read."""
-    fetch.bring(corpus, tmp_path / "raw")
+    fetch.fetch_corpus(corpus, tmp_path / "raw")
     return corpora.load(corpus, tmp_path / "raw")
 
 
@@ -380,7 +380,7 @@ BAD = [
     bad(b'{"text": "A."}\n{"body ": "B."}\n', r"row 2: no column 'text\|document.*it has body "),
     bad(b'{"text": "A."}\n{"text": "\xff"}\n', r"a\.jsonl line 2: byte 11 \(0xff\) is not UTF-8"),
     bad(b'{"text": "A."}\n{"text": "\\ud800"}\n', r"row 2: text: half of a surrogate pair at character 0"),
-    bad(b'{"text": {"a": 1}}\n', r"row 1: text is an object with a; name one of these behind a dot"),
+    bad(b'{"text": {"a": 1}}\n', r"row 1: text is an object with a; name one of these after a dot"),
     bad(b'{"text": "A.", "label": 7}\n', r"row 1: label is '7', expected 0 .*corpus\.columns\.label"),
     bad(b'{"text": "' + b"x" * 10_000_000 + b'"}\n', r"a\.jsonl line 1: longer than 8 MiB"),
     bad(b'{"text": ' + b"1" * 5000 + b"}\n", r"line 1: no JSON \(Exceeds the limit"),
@@ -443,7 +443,7 @@ def test_lists_of_addresses_are_the_splits(tmp_path: Path) -> None:
     assert sorted(str(d.split) for d in corpora.load(corpus, folder).documents) == ["train", "train", "validation"]
     fetched(tmp_path, {"url_lists/all_test.txt": b"http://x/9\n"})
     assert re.search(
-        rf"all_test\.txt line 1: {sha1('http://x/9')}\.story of http://x/9 is not there", error(corpus, folder)
+        rf"all_test\.txt line 1: {sha1('http://x/9')}\.story of http://x/9 is missing", error(corpus, folder)
     )
 
 

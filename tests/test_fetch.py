@@ -222,8 +222,8 @@ def test_a_file_or_a_folder_of_ones_own_is_copied(tmp_path: Path) -> None:
     mine = tmp_path / "mine" / "deep" / "a.jsonl"
     mine.parent.mkdir(parents=True)
     mine.write_text('{"text": "A."}\n')
-    fetch.bring(local(mine, sha256(mine)), tmp_path / "file")
-    fetch.bring(local(tmp_path / "mine"), tmp_path / "folder")
+    fetch.fetch_corpus(local(mine, sha256(mine)), tmp_path / "file")
+    fetch.fetch_corpus(local(tmp_path / "mine"), tmp_path / "folder")
     assert (tmp_path / "file" / "corpus" / "a.jsonl").read_bytes() == mine.read_bytes()
     assert (tmp_path / "folder" / "corpus" / "deep" / "a.jsonl").read_bytes() == mine.read_bytes()
     assert [path.name for path in (tmp_path / "file").iterdir()] == ["corpus"]
@@ -233,12 +233,12 @@ def test_local_files_that_cannot_be_taken_are_named(tmp_path: Path) -> None:
     mine = tmp_path / "a.jsonl"
     mine.write_text("{}")
     with pytest.raises(PreflabError, match=rf"corpus\.path={tmp_path / 'b'}: no such file or folder"):
-        fetch.bring(local(tmp_path / "b"), tmp_path / "out")
+        fetch.fetch_corpus(local(tmp_path / "b"), tmp_path / "out")
     with pytest.raises(PreflabError, match=rf"a\.jsonl: found sha256 {sha256(mine)}, expected 0000"):
-        fetch.bring(local(mine, "0" * 64), tmp_path / "out")
+        fetch.fetch_corpus(local(mine, "0" * 64), tmp_path / "out")
     with pytest.raises(PreflabError, match="only a file has a sha256"):
-        fetch.bring(local(tmp_path, "0" * 64), tmp_path / "out")
+        fetch.fetch_corpus(local(tmp_path, "0" * 64), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
     (tmp_path / "out" / "corpus").mkdir()
-    with pytest.raises(PreflabError, match=r"out/corpus: is there already; remove it"):
-        fetch.bring(local(mine), tmp_path / "out")
+    with pytest.raises(PreflabError, match=r"out/corpus: already exists; remove it"):
+        fetch.fetch_corpus(local(mine), tmp_path / "out")

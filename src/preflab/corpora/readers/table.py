@@ -20,18 +20,18 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1, "negative": 0, "positive": 1, "neg": 0, "pos": 1}
 UNLABELLED = ("", "-1", "none", "null")  # -1: IMDb's unsupervised reviews
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 
 
 def read(path: Path, corpus: CorpusSettings) -> Iterator[Document]:
     """A document a row; with `corpus.passage` the texts of a file, row after row, as passages (without reference)."""
     for source in sources(path, corpus.files, SUFFIXES):
         split = split_named(source.stem)
-        found = documents(source, corpus, split)
+        rows_of_file = documents(source, corpus, split)
         if corpus.passage is None:
-            yield from found
+            yield from rows_of_file
         else:
-            texts = (document.text for document in found)
+            texts = (document.text for document in rows_of_file)
             for text in passages(texts, corpus.passage):
                 yield Document(text, None, corpus.name, None, split)
 
@@ -40,7 +40,7 @@ def documents(source: SourceFile, corpus: CorpusSettings, split: str | None) -> 
     """The rows of one file, cleaned."""
     columns, clean = corpus.columns, CLEANERS[corpus.clean]
     clean_reference = str.strip if corpus.clean == "none" else original
-    asked = _Asked(source.name, columns)
+    named_columns = _NamedColumns(source.name, columns)
     for number, row in rows(source):
         where = f"{source.name} row {number}"
         if not _has(row, columns.text):
@@ -48,7 +48,7 @@ def documents(source: SourceFile, corpus: CorpusSettings, split: str | None) -> 
                 f"{where}: no column {columns.text!r}; it has {_few(row)}; "
                 "name the one with the texts in corpus.columns.text"
             )
-        asked.see(row)
+        named_columns.see(row)
         reference = clean_reference(value(row, columns.reference, where) or "")
         if columns.split:
             split = _split(value(row, columns.split, where), columns.split, where)
@@ -59,10 +59,10 @@ def documents(source: SourceFile, corpus: CorpusSettings, split: str | None) -> 
             reference or None,
             split,
         )
-    asked.check()
+    named_columns.check()
 
 
-def rows(source: SourceFile) -> Iterator[tuple[int, Row]]:
+def rows(source: SourceFile) -> Iterator[tuple[int, TableRow]]:
     """The rows of a file with their numbers: lines of text files, else places; from 1."""
     if source.suffix == ".parquet":
         return _parquet(source)
@@ -71,7 +71,7 @@ def rows(source: SourceFile) -> Iterator[tuple[int, Row]]:
     return _json(source)
 
 
-def _json(source: SourceFile) -> Iterator[tuple[int, Row]]:
+def _json(source: SourceFile) -> Iterator[tuple[int, TableRow]]:
     """A list of objects, or an object a line."""
     numbered: Iterable[tuple[int, Any]]
     with source.open() as stream:
@@ -90,16 +90,16 @@ def _json(source: SourceFile) -> Iterator[tuple[int, Row]]:
 
 
 def _parsed(text: str, name: str, line: int) -> Any:
-    """JSON of a line, or of a whole file where `line` is 0."""
+    """JSON of a line, or of a whole file if `line` is 0."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also of a number with thousands of digits
-        at = f"line {line or getattr(error, 'lineno', 1)}"
+        number = line or getattr(error, "lineno", 1)
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error).split(";")[0]
-        raise PreflabError(f"{name} {at}: no JSON ({reason}); is the file cut off?") from error
+        raise PreflabError(f"{name} line {number}: no JSON ({reason}); is the file cut off?") from error
 
 
-def _csv(source: SourceFile, delimiter: str) -> Iterator[tuple[int, Row]]:
+def _csv(source: SourceFile, delimiter: str) -> Iterator[tuple[int, TableRow]]:
     """With names in the first line; rows are numbered by their last line."""
     csv.field_size_limit(LONGEST)
     reader = csv.reader((line for _, line in lines(source)), delimiter=delimiter, strict=True)
@@ -118,7 +118,7 @@ def _csv(source: SourceFile, delimiter: str) -> Iterator[tuple[int, Row]]:
         raise PreflabError(f"{source.name} line {reader.line_num}: {error}; is the file cut off?") from error
 
 
-def _parquet(source: SourceFile) -> Iterator[tuple[int, Row]]:
+def _parquet(source: SourceFile) -> Iterator[tuple[int, TableRow]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -134,7 +134,7 @@ def _parquet(source: SourceFile) -> Iterator[tuple[int, Row]]:
             raise PreflabError(f"{source.name} row {number + 1}: {reason}; is the file cut off?") from error
 
 
-def _row_by_row(batch: Any) -> Iterator[Row]:
+def _row_by_row(batch: Any) -> Iterator[TableRow]:
     """The rows of a batch; of one with a text that is not UTF-8, those before it."""
     try:
         yield from batch.to_pylist()
@@ -142,8 +142,8 @@ def _row_by_row(batch: Any) -> Iterator[Row]:
         yield from (batch.slice(i, 1).to_pylist()[0] for i in range(batch.num_rows))
 
 
-def value(row: Row, spec: str, where: str) -> str | None:
-    """What `spec` (see config.Columns) finds in a row; lists are joined by spaces; None if it is not there or empty.
+def value(row: TableRow, spec: str, where: str) -> str | None:
+    """What `spec` (a field of ColumnsSettings) names in a row, lists joined by spaces; None if absent or empty.
 
     `subtitle|title` of {"title": "A", "subtitle": ""} is A; `challenge + outcome` has both, each on its line.
     """
@@ -154,27 +154,27 @@ def value(row: Row, spec: str, where: str) -> str | None:
     return None
 
 
-def _at(row: Row, name: str) -> Any:
+def _at(row: TableRow, name: str) -> Any:
     """`a.b` is b inside a; `a.0` the first item of a; a column that is called `a.b` comes first."""
     if name in row:
         return row[name]
-    found: Any = row
+    part: Any = row
     for key in name.split("."):
-        if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
-            found = found[int(key)]
-        elif isinstance(found, dict):
-            found = found.get(key)
+        if isinstance(part, list) and key.isdecimal() and int(key) < len(part):
+            part = part[int(key)]
+        elif isinstance(part, dict):
+            part = part.get(key)
         else:
             return None
-    return found
+    return part
 
 
-def _text(found: Any, where: str) -> str:
-    if isinstance(found, list):
-        return " ".join(filter(None, (_text(one, where) for one in found)))
-    if isinstance(found, dict):
-        raise PreflabError(f"{where} is an object with {_few(found)}; name one of these behind a dot")
-    text = "" if found is None else str(found)
+def _text(content: Any, where: str) -> str:
+    if isinstance(content, list):
+        return " ".join(filter(None, (_text(item, where) for item in content)))
+    if isinstance(content, dict):
+        raise PreflabError(f"{where} is an object with {_few(content)}; name one of these after a dot")
+    text = "" if content is None else str(content)
     if not text.isascii():
         try:
             text.encode()
@@ -183,58 +183,57 @@ def _text(found: Any, where: str) -> str:
     return text
 
 
-def _few(row: Row) -> str:
+def _few(row: TableRow) -> str:
     """The names of a row's columns, for an error."""
     return ", ".join(map(str, row))[:200] or "none"
 
 
-def _has(row: Row, spec: str) -> bool:
+def _has(row: TableRow, spec: str) -> bool:
     """Whether a column of `spec` is in the row, filled or not."""
     names = [name.strip() for name in spec.replace("+", "|").split("|")]
     return any(name in row or name.split(".")[0] in row for name in names)
 
 
-def _label(found: str | None, column: str, where: str) -> int | None:
-    text = (found or "").strip().lower()
+def _label(label: str | None, column: str, where: str) -> int | None:
+    text = (label or "").strip().lower()
     if text in UNLABELLED:
         return None
     if text not in LABELS:
         raise PreflabError(
-            f"{where}: {column} is {found!r}, expected 0 (negative), 1 (positive) or nothing; "
+            f"{where}: {column} is {label!r}, expected 0 (negative), 1 (positive) or nothing; "
             'another column is corpus.columns.label, none is corpus.columns.label=""'
         )
     return LABELS[text]
 
 
-def _split(found: str | None, column: str, where: str) -> str | None:
-    if found is None:
+def _split(name: str | None, column: str, where: str) -> str | None:
+    if name is None:
         return None
-    split = split_named(found)
+    split = split_named(name)
     if split is None:
-        raise PreflabError(f"{where}: {column} is {found!r}, expected train, validation or test")
+        raise PreflabError(f"{where}: {column} is {name!r}, expected train, validation or test")
     return split
 
 
-class _Asked:
-    """Columns that somebody has named must be there, in one row of a file at least."""
+class _NamedColumns:
+    """Columns that the settings name (not the defaults) must be in one row of a file at least."""
 
     def __init__(self, name: str, columns: ColumnsSettings) -> None:
         named = {key: getattr(columns, key) for key in ("text", "reference", "label", "source", "split")}
         default = ColumnsSettings()
         self.name = name
         self.missing = {key: spec for key, spec in named.items() if spec and spec != getattr(default, key)}
-        self.seen: dict[str, None] = {}
+        self.columns: dict[str, None] = {}
 
-    def see(self, row: Row) -> None:
+    def see(self, row: TableRow) -> None:
         """Note what a row has."""
         if self.missing:
-            self.seen |= dict.fromkeys(row)
+            self.columns |= dict.fromkeys(row)
             self.missing = {key: spec for key, spec in self.missing.items() if not _has(row, spec)}
 
     def check(self) -> None:
         """After the last row."""
         for key, spec in self.missing.items():
-            if self.seen:
-                raise PreflabError(
-                    f"{self.name}: corpus.columns.{key}={spec}: no such column; {did_you_mean(spec, list(self.seen))}"
-                )
+            if self.columns:
+                near = did_you_mean(spec, list(self.columns))
+                raise PreflabError(f"{self.name}: corpus.columns.{key}={spec}: no such column; {near}")
