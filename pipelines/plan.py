@@ -15,7 +15,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.tflops is not None and not 0 < args.tflops < float("inf"):
         parser.error(f"--tflops {args.tflops}: expected a number above 0")
-    from preflab.build.dvc_state import State
+    from preflab.build.dvc_state import DvcState
     from preflab.grid import instances_yaml
     from preflab.plan import costs
     from preflab.plan.reasons import NEVER, plan
@@ -23,7 +23,7 @@ def main() -> None:
     root = Path.cwd()
     built = instances_yaml.check(root)
     instances_yaml.write_params(root, built)
-    state, graph = State(root), built.graph()
+    state, graph = DvcState(root), built.graph()
     verdicts = plan(root, graph, state)
     print(f"{built.name}: {len(built.cells)} cells, {len(graph)} stages: {len(verdicts)} to do")
     for stage, verdict in verdicts.items():

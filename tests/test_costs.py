@@ -8,9 +8,9 @@ from preflab.grid import flops
 from preflab.grid.flops import Shape
 from preflab.grid.kinds import KINDS
 from preflab.plan import costs
-from preflab.plan.costs import Need
-from preflab.plan.estimate import Past, Work
-from preflab.plan.executions import Run
+from preflab.plan.costs import Cost
+from preflab.plan.estimate import TimedWork, Work
+from preflab.plan.executions import PastRun
 
 PROJECT = Path(__file__).resolve().parents[1]
 SMALL = Shape(layers=1, width=2, vocabulary=10, inner=8, shared=2)  # 48 parameters in matrices: 4·2² + 2·2·8
@@ -90,8 +90,8 @@ def test_online_labels_cost_their_sampling_and_every_retraining() -> None:
     assert operations("ppo", ppo | {"online": online}, SMALL) == offline + extra
 
 
-def run(kind: str, seconds: float) -> Run:
-    return Run({}, Past(Work((kind, "tiny", ""), ()), seconds), {}, 0)
+def run(kind: str, seconds: float) -> PastRun:
+    return PastRun({}, TimedWork(Work((kind, "tiny", ""), ()), seconds), {}, 0)
 
 
 def test_the_rate_is_of_all_runs_together() -> None:
@@ -99,25 +99,25 @@ def test_the_rate_is_of_all_runs_together() -> None:
     assert costs.rate([(run("fetch", 99), 0.0)]) is None
 
 
-def test_needs_add_up_and_the_largest_checkpoint_counts() -> None:
-    total = costs.added([Need(2, 3e15, 60, 1e9, 5e9, 0, 1, 0), Need(1, 1e15, 30, 2e9, 7e9, 0, 0, 1)])
-    assert total == Need(3, 4e15, 90, 3e9, 7e9, 0, 1, 1)
-    assert costs.added([]) == Need()
+def test_costs_add_up_and_the_largest_checkpoint_counts() -> None:
+    total = costs.added([Cost(2, 3e15, 60, 1e9, 5e9, 0, 1, 0), Cost(1, 1e15, 30, 2e9, 7e9, 0, 0, 1)])
+    assert total == Cost(3, 4e15, 90, 3e9, 7e9, 0, 1, 1)
+    assert costs.added([]) == Cost()
 
 
 def test_what_a_plan_prints() -> None:
-    kinds = {"fetch": Need(1, untimed=1, unsized=1), "ppo": Need(4, 2e18, 36_000, 8e9, 6e9)}
-    lines = costs.text(costs.Plan(kinds, 1e12, "device cpu")).splitlines()
+    kinds = {"fetch": Cost(1, untimed=1, unsized=1), "ppo": Cost(4, 2e18, 36_000, 8e9, 6e9)}
+    lines = costs.text(costs.PlanCosts(kinds, 1e12, "device cpu")).splitlines()
     assert [line.split() for line in lines[:4]] == [
         ["stages", "PFLOP", "time", "disk"],
         ["fetch", "1", "–", "?", "?"],
         ["ppo", "4", "2,000", "10.0", "h", "8.0", "GB"],
         ["all", "5", "2,000", ">", "10.0", "h", ">", "8.0", "GB"],
     ]
-    assert "device cpu; 1 TFLOP/s over all" in lines[4]
-    assert "6.0 GB beside them" in lines[5]
-    assert "at 200 TFLOP/s, which you named" in costs.text(costs.Plan(kinds, 1e12, "cpu"), 200.0)
-    assert "time: unknown" in costs.text(costs.Plan(kinds, None, ""))
+    assert "device cpu; 1 TFLOP/s overall" in lines[4]
+    assert "6.0 GB more while the largest stage runs" in lines[5]
+    assert "divided by 200 TFLOP/s, as you asked" in costs.text(costs.PlanCosts(kinds, 1e12, "cpu"), 200.0)
+    assert "time: unknown" in costs.text(costs.PlanCosts(kinds, None, ""))
 
 
 @pytest.mark.parametrize(("size", "text"), [(0, "0 kB"), (1.5e3, "2 kB"), (2.34e6, "2.3 MB"), (5e12, "5.0 TB")])

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from helpers import workspace
+from helpers import PROJECT, workspace
 from helpers.workspace import run
-from preflab.build.dvc_fork import Forks, spliced
+from preflab.build import dvc_fork
+from preflab.build.dvc_fork import TESTED, Forks, spliced
 from preflab.errors import PreflabError
 
 LOCK = "schema: '2.0'\nstages:\n  a@1:\n    cmd: one\n  a@2:\n    cmd: two\n    deps:\n    - path: x\n"
@@ -37,6 +38,32 @@ def test_a_stage_is_written_as_dvc_writes_it(tmp_path: Path, lock: str | None, n
             data["stages"].update({name: record})
         texts.append(path.read_text())
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(("version", "replaced"), [(TESTED, True), ("3.67.2", False), ("4.0.0", False)])
+def test_only_the_tested_dvc_is_changed(version: str, replaced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dvc.cli
+    import dvc.dvcfile
+    import dvc.lock
+
+    before = dvc.lock.Lock, dvc.dvcfile.modify_yaml
+    monkeypatch.setattr(dvc.lock, "Lock", before[0])  # both are put back after the test
+    monkeypatch.setattr(dvc.dvcfile, "modify_yaml", before[1])
+    monkeypatch.setattr(dvc, "__version__", version)
+    monkeypatch.setattr(sys, "argv", ["dvc", "repro", "-s", "a@1"])
+    calls = []
+
+    def main(argv: list[str]) -> int:
+        calls.append((argv, dvc.lock.Lock is not before[0], dvc.dvcfile.modify_yaml is not before[1]))
+        return 3
+
+    monkeypatch.setattr(dvc.cli, "main", main)
+    assert dvc_fork.repro("a@1") == 3
+    assert calls == [(["repro", "-s", "a@1"], replaced, replaced)]
+
+
+def test_the_tested_dvc_is_the_pinned_one() -> None:
+    assert f'"dvc=={TESTED}"' in (PROJECT / "pyproject.toml").read_text()
 
 
 @pytest.mark.slow

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from preflab.build.dvc_state import State
+from preflab.build.dvc_state import DvcState
 from preflab.plan import estimate, executions
-from preflab.plan.estimate import Past, Work
+from preflab.plan.estimate import TimedWork, Work
 from preflab.sweep.show import time_text
 
 LIKE = ("reward", "tiny", "trained")
 
 
-def past(*pairs: tuple[float, float], like: tuple[str, ...] = LIKE) -> list[Past]:
+def past(*pairs: tuple[float, float], like: tuple[str, ...] = LIKE) -> list[TimedWork]:
     """(units, seconds) …"""
-    return [Past(Work(like, (units,)), seconds) for units, seconds in pairs]
+    return [TimedWork(Work(like, (units,)), seconds) for units, seconds in pairs]
 
 
-def of(units: float, executions: list[Past], like: tuple[str, ...] = LIKE) -> float | None:
+def of(units: float, executions: list[TimedWork], like: tuple[str, ...] = LIKE) -> float | None:
     return estimate.seconds(Work(like, (units,)), executions)
 
 
@@ -52,7 +52,7 @@ def test_work_of_zero_leaves_the_fixed_cost() -> None:
 
 def test_without_units_it_is_the_median() -> None:
     like = ("prepare", "tiny", "")
-    executions = [Past(Work(like, ()), seconds) for seconds in (10, 18, 100)]
+    executions = [TimedWork(Work(like, ()), seconds) for seconds in (10, 18, 100)]
     assert estimate.seconds(Work(like, ()), executions) == 18
 
 
@@ -69,7 +69,7 @@ def test_only_what_is_alike_counts() -> None:
 
 
 def test_each_from_the_others() -> None:
-    executions = past((100, 7), (200, 12), (400, 20)) + past((0, 4), like=("reward", "tiny", "known"))
+    executions = past((100, 7), (200, 12), (400, 20)) + past((0, 4), like=("reward", "tiny", "direct"))
     # from (200, 12), (400, 20): 4 + 0.04·100; from (100, 7), (400, 20): 7 + 100·13/300; the true score is alone
     assert estimate.left_out(executions) == [pytest.approx(8), pytest.approx(7 + 13 / 3), pytest.approx(22), None]
 
@@ -81,7 +81,7 @@ def test_each_from_the_others() -> None:
         ("pretrain", {"pretrain": {"tokens": 5}}, ("pretrain", "tiny", ""), (5,)),
         ("comparisons", {"comparisons": {"num": 24, "heldout": 8}}, ("comparisons", "tiny", ""), (32,)),
         ("reward", {"direct": False, "initial": {"num": 48}}, ("reward", "tiny", "trained"), (48,)),
-        ("reward", {"direct": True, "initial": {"num": 0}}, ("reward", "tiny", "known"), (0,)),
+        ("reward", {"direct": True, "initial": {"num": 0}}, ("reward", "tiny", "direct"), (0,)),
         ("ppo", {"policy": {"episodes": 64}, "online": None}, ("ppo", "tiny", ""), (64, 0, 0)),
         (
             "ppo",
@@ -98,9 +98,9 @@ def test_work(kind: str, settings: dict[str, object], like: tuple[str, ...], uni
 
 def test_the_pause_between_stages() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    # 0–10 s, pause 2, 12–20, pause 3, 23–24; an hour later by somebody else; one beside another
+    # 0–10 s, pause 2, 12–20, pause 3, 23–24; an hour later another command; two at the same time
     executions = [(0, 10), (12, 8), (23, 1), (3600, 5), (3602, 1)]
-    written = [(start + timedelta(seconds=at), seconds) for at, seconds in executions]
+    written = [(start + timedelta(seconds=start_s), seconds) for start_s, seconds in executions]
     assert estimate.pause(written) == pytest.approx(2.5)
     assert estimate.pause(written[:1]) == 0
 
@@ -145,7 +145,7 @@ stages:
 
 
 def write(file: Path, number: int) -> str:
-    """Settings of a reward model with so many labels; their md5."""
+    """Write settings of a reward model with `number` labels and return their md5."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"direct": False, "initial": {"num": number}}))
     return hashlib.md5(file.read_bytes()).hexdigest()
@@ -172,10 +172,10 @@ def test_a_plan_estimates_from_the_records_and_dvc_lock(tmp_path: Path) -> None:
     record = {"device": "cpu", "cpu_threads": 2}
     for name, started, wall in (("a", "2026-01-01T00:00:00+00:00", 7.0), ("b", "2026-01-01T00:00:10+00:00", 12.0)):
         (runs / f"reward-{name}.json").write_text(json.dumps(record | {"started": started, "wall_s": wall}))
-    found = executions.estimates(State(tmp_path), [f"reward@{name}" for name in "acd"])
+    seconds = executions.estimates(DvcState(tmp_path), [f"reward@{name}" for name in "acd"])
     # 2 s + 0.05 s a label, and 3 s between a's end and b's start
-    assert found == {"reward@a": pytest.approx(25), "reward@c": pytest.approx(20), "reward@d": None}
+    assert seconds == {"reward@a": pytest.approx(25), "reward@c": pytest.approx(20), "reward@d": None}
     # a newer record of another machine: nothing of the first counts any more
     other = {"device": "cpu", "cpu_threads": 8, "started": "2026-02-01T00:00:00+00:00", "wall_s": 4.0}
     (runs / "reward-b.json").write_text(json.dumps(other))
-    assert executions.estimates(State(tmp_path), ["reward@a"]) == {"reward@a": pytest.approx(8)}
+    assert executions.estimates(DvcState(tmp_path), ["reward@a"]) == {"reward@a": pytest.approx(8)}

@@ -23,13 +23,13 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def edit_code(root: Path) -> None:
-    """As the stage `params` or a plan would find it."""
+    """Change a module and let the stage `params` list its digest."""
     edit(root / "src/preflab/training/ppo.py", "stub", "another stub")
     python(root, "pipelines.grid", "--check")
 
 
 def remove_from_cache(root: Path, stage: str) -> None:
-    records = dvc_state.State(root).records("")
+    records = dvc_state.DvcState(root).records("")
     shutil.rmtree(root / ".dvc/cache/files/md5" / records[stage]["outs"][0]["md5"][:2])
 
 
@@ -59,7 +59,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_the_plan_agrees_with_dvc(built_workspace: Path, tmp_path: Path, change: str) -> None:
     root = workspace.copy(built_workspace, tmp_path / "w")
     graph = build(root, "quick").graph()
-    assert plan(root, graph) == {}  # and remembers what it saw
+    assert plan(root, graph) == {}  # and remembers the files
     CHANGES[change](root)
     verdicts = plan(root, graph)
     own = {stage for stage, (reasons, _) in verdicts.items() if any("after " not in reason for reason in reasons)}
@@ -112,7 +112,7 @@ def test_what_has_changed_is_named_as_far_as_it_is_known(built_workspace: Path, 
     assert f"settings changed: {SETTINGS}" in plan(root, graph)[REWARD].reasons
 
     root = workspace.copy(built_workspace, tmp_path / "v")
-    assert plan(root, graph) == {}  # and remembers what it saw
+    assert plan(root, graph) == {}  # and remembers the files
     shutil.rmtree(root / ".dvc/cache/files")
     edit_code(root)
     edit(root / SETTINGS, "1.77e-05", "2.0e-05")
@@ -126,18 +126,18 @@ def test_a_stage_that_another_process_writes_is_in_use(tmp_path: Path) -> None:
     lock.write_text(json.dumps({"write": writes}))
     written = dvc_state.writers(tmp_path)
     assert written == {tmp_path / "a": (1, "dvc repro")}
-    reader = dvc_state.Stage("", ["a/file"], {})
+    reader = dvc_state.DvcStage("", ["a/file"], {})
     assert _busy(tmp_path, reader, written) == "in use by process 1 (dvc repro)"
-    assert _busy(tmp_path, dvc_state.Stage("", ["ab"], {"b": True}), written) is None
+    assert _busy(tmp_path, dvc_state.DvcStage("", ["ab"], {"b": True}), written) is None
 
 
 def test_a_large_file_has_the_same_md5(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(tmp_path, "git", "init", "-q")
     run(tmp_path, "dvc", "init", "-q")
     (tmp_path / "file").write_bytes(b"12345")
-    small = dvc_state.State(tmp_path).md5("file")
+    small = dvc_state.DvcState(tmp_path).md5("file")
     monkeypatch.setattr(dvc_state, "LARGE", 1)
-    state = dvc_state.State(tmp_path)
+    state = dvc_state.DvcState(tmp_path)
     assert state.md5("file") == small == "827ccb0eea8a706c4c34a16891f84e7b"  # md5sum
     state.keep()
     assert state.md5("nothing") is None
@@ -155,14 +155,20 @@ def test_dvc_yaml_is_filled_in() -> None:
             },
         },
     }
-    found = dvc_state.stages({"stages": pipeline}, {"many": {"x": {"data": "d"}}})
-    assert found["one"] == dvc_state.Stage("run", ["a"], {"b": True, "c": False})
-    with pytest.raises(PreflabError, match=r"dvc.yaml: one: frozen: not known to plan"):
-        dvc_state.stages({"stages": {"one": {"cmd": "run", "frozen": True}}}, {})
-    assert found["many@x"] == dvc_state.Stage("run x --from d", ["d", "params/x.yaml"], {"x.json": False})
+    stages = dvc_state.stages({"stages": pipeline}, {"many": {"x": {"data": "d"}}})
+    assert stages["one"] == dvc_state.DvcStage("run", ["a"], {"b": True, "c": False})
+    meta = dvc_state.stages({"stages": {"one": {"cmd": "run", "desc": "a text", "meta": {"owner": "x"}}}}, {})
+    assert meta == dvc_state.stages({"stages": {"one": {"cmd": "run"}}}, {})
+    for key in ("frozen", "params", "always_changed"):  # a plan that ignored one of these would be wrong
+        with pytest.raises(PreflabError, match=rf"dvc.yaml: one: {key}: a plan does not understand it; .*choices: cmd"):
+            dvc_state.stages({"stages": {"one": {"cmd": "run", key: True}}}, {})
+    for foreach in (["x"], {"x": {"data": "d"}}, "x ${many}"):
+        with pytest.raises(PreflabError, match=r"dvc.yaml: many: foreach: .*expected \${KIND}"):
+            dvc_state.stages({"stages": {"many": {"foreach": foreach, "do": {"cmd": "run"}}}}, {"many": {}})
+    assert stages["many@x"] == dvc_state.DvcStage("run x --from d", ["d", "params/x.yaml"], {"x.json": False})
 
 
 def test_a_dvc_lock_with_a_conflict_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  a:\n    cmd: [\n  b:\n    cmd: x\n")
     with pytest.raises(PreflabError, match=r"dvc.lock: a: unreadable; take it from git or remove it"):
-        dvc_state.State(tmp_path).records("")
+        dvc_state.DvcState(tmp_path).records("")

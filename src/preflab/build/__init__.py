@@ -1,1 +1,1 @@
-"""Running the stages that DVC finds stale: the schedule, DVC's state, its fork."""
+"""Running the stages that DVC finds stale: the schedule, DVC's files and cache, the forked DVC."""

@@ -1,9 +1,10 @@
 """Run the stages that some cells need, several at a time, in one workspace, each exactly once.
 
-Each stage is a process `dvc --wait-for-lock repro -s STAGE` (forked: build/dvc_fork.py), started when what it reads is
-done (parallel `dvc repro TARGET` fails: an unchanged upstream stage still locks its outputs for writing).  One file
-lock for each stage makes two sweeps at once safe.  The child inherits the lock: if this process is killed, the orphan keeps its lock
-until it has finished, and the next sweep waits for it and finds its work done.
+Each stage is a process `dvc --wait-for-lock repro -s STAGE` (forked by build/dvc_fork.py), started when all stages that
+it reads are done.  (Parallel `dvc repro TARGET` fails: an unchanged upstream stage still locks its outputs to write.)
+
+A file lock for each stage makes two sweeps at once safe.  The stage's process inherits the lock: if the sweep is
+killed, the stage keeps the lock until it has finished; the next sweep waits for it and finds the stage done.
 """
 
 import fcntl
@@ -23,12 +24,16 @@ from typing import NamedTuple
 from preflab.build.dvc_fork import Child, Forks
 from preflab.grid.instances import Graph
 
-POLL = 0.3  # seconds between two looks at a lock that somebody else holds
-GRACE = 10.0  # seconds that a stage has to end after Ctrl-C
+POLL = 0.3  # seconds between two tries to get a lock that another process holds
+GRACE = 10.0  # seconds that a stage has to end after Ctrl-C, before it is killed
 
 
 class Outcome(NamedTuple):
-    """`state`: fresh (nothing to do), ran, restored (from DVC's run-cache), unchanged, failed or skipped."""
+    """How a stage ended.
+
+    `state`: fresh (nothing to do), ran, restored (from DVC's run-cache), unchanged, failed, or skipped (a stage that it
+    reads has failed); `message`: of a failure, in one sentence.
+    """
 
     state: str
     seconds: float = 0.0
@@ -36,7 +41,10 @@ class Outcome(NamedTuple):
 
 
 class Runner:
-    """`say` gets a sentence when a stage has to wait; `done` every outcome as it comes."""
+    """Runs stages of the workspace `root`, at most `jobs` at a time.
+
+    `say` is called with a sentence when a stage has to wait, `done` with each stage and its outcome when it ends.
+    """
 
     def __init__(
         self,
@@ -49,10 +57,14 @@ class Runner:
         self._forks: Forks | None = None
         self._children: set[Child] = set()
         self._stopping = threading.Event()
-        self._starting = threading.Lock()  # a child that is started is noted before anything else happens
+        self._starting = threading.Lock()  # held from the start of a child until `_children` has it
 
     def run(self, graph: Graph, stale: set[str]) -> dict[str, Outcome]:
-        """Every stage of `graph`; those not in `stale` have nothing to do."""
+        """Run the stages in `stale` and return the outcome of every stage of `graph`; the others are fresh.
+
+        A failure skips only the stages that read the failed one, in turn.  After an exception, such as Ctrl-C, all
+        running stages are ended before it is raised again.
+        """
         outcomes = {stage: Outcome("fresh") for stage in graph if stage not in stale}
         pending = [stage for stage in graph if stage in stale]
         running: dict[Future[Outcome], str] = {}
@@ -60,14 +72,14 @@ class Runner:
             try:
                 while pending or running:
                     for stage in list(pending):
-                        above = [outcomes.get(upstream) for upstream in graph[stage]]
-                        if any(outcome and outcome.state in ("failed", "skipped") for outcome in above):
+                        inputs = [outcomes.get(upstream) for upstream in graph[stage]]
+                        if any(outcome and outcome.state in ("failed", "skipped") for outcome in inputs):
                             pending.remove(stage)
                             outcomes[stage] = Outcome("skipped")
                             self.done(stage, outcomes[stage])
-                        elif all(above):
+                        elif all(inputs):
                             pending.remove(stage)
-                            running[pool.submit(self._one, stage)] = stage
+                            running[pool.submit(self._run_stage, stage)] = stage
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         stage = running.pop(future)
                         outcomes[stage] = future.result()
@@ -80,26 +92,29 @@ class Runner:
                     self._forks.close()
         return outcomes
 
-    def _one(self, stage: str) -> Outcome:
+    def _run_stage(self, stage: str) -> Outcome:
         started = time.monotonic()
         log = self.root / "outputs" / "logs" / f"{file_name(stage)}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with self._locked(stage) as lock:
-            told = ""
+            announced = ""  # the process of which the user has been told
             while not self._stopping.is_set():
                 code = self._dvc(stage, log, lock)
                 output = log.read_text(errors="replace")
                 blocker = re.search(r"is busy, it is being blocked by:\n\s*\(PID (\d+)\): (.*)", output)
                 if code == 0 or not blocker:
                     return Outcome(_state(code, output), time.monotonic() - started, _reason(output) if code else "")
-                if told != blocker[1]:  # a `dvc repro` that somebody typed; ours hold the stage's lock
-                    told = blocker[1]
+                if announced != blocker[1]:  # a `dvc repro` of the user's: a sweep would hold the stage's lock
+                    announced = blocker[1]
                     self.say(f"{stage} waits for process {blocker[1]} ({blocker[2]}), which uses the same files")
                 time.sleep(1)
         return Outcome("failed", time.monotonic() - started, "interrupted")
 
     def _dvc(self, stage: str, log: Path, lock: int) -> int:
-        """The log is a file, not a pipe, so that an orphan can still write to it."""
+        """Run DVC for one stage and return its exit code.
+
+        The log is a file, not a pipe, so that a stage which outlives this process can still write to it.
+        """
         with log.open("wb") as output, self._starting:
             if self._stopping.is_set():
                 return -signal.SIGINT
@@ -112,7 +127,7 @@ class Runner:
             self._children.discard(child)
 
     def forks(self) -> Forks:
-        """What runs the stages of this workspace."""
+        """A new process that runs the stages of this workspace."""
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
         if self.jobs > 1:  # threads that wait for work must not spin on a core that another stage needs
             environment["OMP_WAIT_POLICY"] = "PASSIVE"
@@ -120,18 +135,21 @@ class Runner:
 
     @contextmanager
     def _locked(self, stage: str) -> Iterator[int]:
-        """The stage's lock, with who holds it written inside."""
+        """Hold the stage's lock and yield its file descriptor; the file names the process that holds it.
+
+        Yields without the lock if the runner is stopped meanwhile.
+        """
         path = self.root / ".preflab" / "locks" / f"{file_name(stage)}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+") as file:
-            told = False
+            announced = False
             while not self._stopping.is_set():
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    if not told:
-                        told = True
+                    if not announced:
+                        announced = True
                         self.say(f"{stage} waits for {_holder(path)}, which is running it")
                     time.sleep(POLL)
             file.seek(0)
@@ -141,7 +159,7 @@ class Runner:
             yield file.fileno()
 
     def _stop(self) -> None:
-        """End the process groups that were started here, politely first."""
+        """End the process groups of all running stages: SIGINT, then SIGKILL after GRACE seconds."""
         with self._starting:
             self._stopping.set()
             children = list(self._children)
@@ -154,6 +172,7 @@ class Runner:
 
 
 def file_name(stage: str) -> str:
+    """`ppo_sentiment-5k-offline-1`: the stage's name without characters that a file name cannot have."""
     return re.sub(r"[^\w.-]", "_", stage)
 
 
@@ -165,7 +184,7 @@ def _signal(child: Child, number: int) -> None:
 
 
 def _holder(lock: Path) -> str:
-    """Who wrote his name into a lock; a killed sweep's orphan still has that of its parent."""
+    """The process named in a lock; a stage that outlived its sweep still holds a lock with the sweep's name."""
     try:
         holder = json.loads(lock.read_text())
     except (OSError, json.JSONDecodeError):
@@ -182,9 +201,9 @@ def _state(code: int, output: str) -> str:
 
 
 def _reason(output: str) -> str:
-    """The sentence of a stage that failed, or DVC's."""
+    """Why a stage failed: the last PreflabError, exception, message of DVC's or line of its output."""
     lines = [line for line in output.splitlines() if line.strip()]
-    ours = [line for line in lines if line.startswith("error: ")]
-    theirs = [line for line in lines if line.startswith("ERROR: ")]
-    bug = [line for line in lines if re.match(r"\w+(\.\w+)*(Error|Exception)\b", line)]
-    return (ours or bug or theirs or lines or ["no output"])[-1].removeprefix("error: ")
+    user_errors = [line for line in lines if line.startswith("error: ")]
+    exceptions = [line for line in lines if re.match(r"\w+(\.\w+)*(Error|Exception)\b", line)]
+    dvc_errors = [line for line in lines if line.startswith("ERROR: ")]
+    return (user_errors or exceptions or dvc_errors or lines or ["no output"])[-1].removeprefix("error: ")

@@ -1,9 +1,9 @@
-"""How long a stage will take, from what stages of its kind took before.
+"""How long a stage will take, estimated from earlier stages of its kind.
 
     seconds = fixed cost + units of work × seconds per unit
 
-The units are settings (episodes, labels, contexts …); fixed cost and rates are fitted to the run records of the same
-kind and base model, by least squares with none below zero.  Where nothing like the stage has run: None.
+The units are settings (episodes, labels, contexts …).  The fixed cost and the seconds per unit are fitted to the run
+records of the same kind and base model by non-negative least squares.  Without such a record there is no estimate.
 """
 
 import heapq
@@ -16,50 +16,54 @@ from typing import Any, NamedTuple
 from preflab.grid.instances import Graph
 from preflab.grid.kinds import KINDS
 
-LONGEST_PAUSE = 10.0  # seconds between two stages of one `dvc repro`; after a longer one somebody else began the second
+LONGEST_PAUSE = 10.0  # seconds between two stages of one `dvc repro`; after a longer one, a new command began
 
 
 class Work(NamedTuple):
-    """`like`: only stages for which it is equal are compared; `units`: what the time grows with."""
+    """What the time of a stage depends on.
+
+    `like`: kind, base model and variant, equal for the stages that are compared; `units`: the time grows with them.
+    """
 
     like: tuple[str, ...]
     units: tuple[float, ...]
 
 
-class Past(NamedTuple):
-    """An execution: its work and its wall time in seconds."""
+class TimedWork(NamedTuple):
+    """The work of an execution and its wall time in seconds."""
 
     work: Work
     seconds: float
 
 
-class Times(NamedTuple):
-    """Seconds of a plan: its stages one after another, and so many at a time."""
+class PlanTimes(NamedTuple):
+    """Seconds of a plan: `serial`, its stages one after another; `parallel`, several at a time."""
 
     serial: float
     parallel: float
 
 
 def work(kind: str, settings: Mapping[str, Any], reads: Iterable[str]) -> Work:
-    """The work of a stage by its settings (what params/KIND/ID.yaml holds) and the paths that it reads."""
+    """The work of a stage of `kind`.  `settings`: the content of params/KIND/ID.yaml; `reads`: paths of its inputs."""
     model = next((path.rpartition("/")[2] for path in reads if "models/base/" in path), "")
     variant, units = KINDS[kind].work(settings)  # type: ignore[arg-type]
     return Work((kind, model, variant), tuple(units))
 
 
-def seconds(wanted: Work, past: Iterable[Past]) -> float | None:
-    """The estimate for one stage; None if nothing like it has run."""
-    alike = [one for one in past if one.work.like == wanted.like]
-    if not alike:
+def seconds(work: Work, past: Iterable[TimedWork]) -> float | None:
+    """The estimated seconds of one stage; None if no execution in `past` is like it."""
+    similar = [execution for execution in past if execution.work.like == work.like]
+    if not similar:
         return None
-    fixed, *rates = fit([one.work.units for one in alike], [one.seconds for one in alike])
-    return fixed + sum(rate * unit for rate, unit in zip(rates, wanted.units, strict=True))
+    fixed, *rates = fit([execution.work.units for execution in similar], [execution.seconds for execution in similar])
+    return fixed + sum(rate * unit for rate, unit in zip(rates, work.units, strict=True))
 
 
 def fit(units: Sequence[Sequence[float]], times: Sequence[float]) -> list[float]:
-    """[fixed cost, seconds per unit …]: the non-negative least squares; without units, the median.
+    """[fixed cost, seconds per unit …] by non-negative least squares; the median of `times` if there are no units.
 
-    Of one size alone a rate: time that could be fixed as well as grow is taken to grow.
+    `units`: [executions, units]; `times`: seconds of each execution.  If all executions have equal units, the fixed
+    cost is zero: time that could be fixed or growing is taken to grow.
     """
     if not units[0]:
         return [statistics.median(times)]
@@ -72,23 +76,26 @@ def fit(units: Sequence[Sequence[float]], times: Sequence[float]) -> list[float]
     return [float(weights[-1]), *map(float, weights[:-1])]
 
 
-def left_out(past: Sequence[Past]) -> list[float | None]:
-    """The estimate for each execution from all the others."""
-    return [seconds(one.work, [*past[:at], *past[at + 1 :]]) for at, one in enumerate(past)]
+def left_out(past: Sequence[TimedWork]) -> list[float | None]:
+    """The estimated seconds of each execution, from all the others."""
+    return [seconds(execution.work, [*past[:i], *past[i + 1 :]]) for i, execution in enumerate(past)]
 
 
 def pause(executions: Iterable[tuple[datetime, float]]) -> float:
-    """Seconds between the end of a stage and the start of the next: the median of what `dvc repro` took; 0 if unknown.
+    """Median seconds between the end of a stage and the start of the next in one `dvc repro`; 0 if unknown.
 
-    `executions`: when each started and the seconds that it took.  Starting Python and DVC's books lie between two.
+    In this time Python starts and DVC writes dvc.lock.  `executions`: the start of each and its seconds.
     """
     ordered = sorted((started.timestamp(), seconds) for started, seconds in executions)
     pauses = [later[0] - sum(earlier) for earlier, later in itertools.pairwise(ordered)]
-    return statistics.median([one for one in pauses if 0 < one < LONGEST_PAUSE] or [0.0])
+    return statistics.median([seconds for seconds in pauses if 0 < seconds < LONGEST_PAUSE] or [0.0])
 
 
-def times(graph: Graph, estimates: Mapping[str, float], jobs: int) -> Times:
-    """How long the stages of `estimates` take if each starts, in the order of `graph`, when what it reads is done."""
+def times(graph: Graph, estimates: Mapping[str, float], jobs: int) -> PlanTimes:
+    """How long the stages of `estimates` take, at most `jobs` at a time.
+
+    Each starts, in the order of `graph`, when all stages that it reads are done; `estimates`: seconds of each stage.
+    """
     pending = [stage for stage in graph if stage in estimates]
     running: list[tuple[float, str]] = []
     ended = {stage for stage in graph if stage not in estimates}
@@ -100,7 +107,7 @@ def times(graph: Graph, estimates: Mapping[str, float], jobs: int) -> Times:
             heapq.heappush(running, (now + estimates[stage], stage))
         now, stage = heapq.heappop(running)
         ended.add(stage)
-    return Times(sum(estimates.values()), now)
+    return PlanTimes(sum(estimates.values()), now)
 
 
 def shown(seconds: float) -> str:

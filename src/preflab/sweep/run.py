@@ -5,7 +5,7 @@ import os
 import threading
 from pathlib import Path
 
-from preflab.build.dvc_state import State
+from preflab.build.dvc_state import DvcState
 from preflab.build.schedule import Outcome, Runner
 from preflab.grid import instances_yaml
 from preflab.grid.instances import Graph
@@ -27,7 +27,7 @@ def plan_only(made: Sweep, jobs: int, tflops: float | None = None) -> None:
     new = not (made.root / made.at).exists()
     write(made)
     try:
-        state = State(made.root)
+        state = DvcState(made.root)
         verdicts = plan(made.root, made.grid.graph(), state)
         to_run = [stage for stage, verdict in verdicts.items() if not verdict.cached]
         show_plan(made, verdicts, estimates(state, to_run), jobs)
