@@ -1,4 +1,4 @@
-"""preflab's own loops as workloads W1–W3, in the precision that `auto` chooses for the machine.
+"""preflab's own loops as workloads W1–W3, in the precision that `auto` chooses for the machine unless another is asked.
 
 With torchrun (OMP_NUM_THREADS for each process) the ranks share a PPO batch, as in training.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Run = Callable[[], dict[str, float]]
 
 
-def ppo_iteration(size: Size, device: "torch.device") -> Run:
+def ppo_iteration(size: Size, device: "torch.device", precision: str = "auto") -> Run:
     """Rollout, scoring by reference and reward model, `PPO_EPOCHS` epochs of one minibatch."""
     import torch
 
@@ -28,7 +28,7 @@ def ppo_iteration(size: Size, device: "torch.device") -> Run:
     from preflab.settings.stages import PpoStage
     from preflab.training import optim, ppo, scoring
 
-    reference, queries = _lm(size, device), tokens(size, size.batch, size.query).to(device)
+    reference, queries = _lm(size, device, precision), tokens(size, size.batch, size.query).to(device)
     policy = causal_lm.Policy(copy.deepcopy(reference).requires_grad_(True))
     scorer = scoring.NetworkScore(reward_model.initial(reference, 0), size.vocab)
     causal_lm.freeze_to_bf16(reference)
@@ -42,7 +42,7 @@ def ppo_iteration(size: Size, device: "torch.device") -> Run:
         "benchmark", size.query, None, None, None, None, size.response, TEMPERATURE, ".", size.response // 2, -1.0
     )
     layout = Layout(size.vocab, 0, task.truncate_after)
-    cfg = PpoStage(task, settings, None, None, RuntimeSettings(torch.get_num_threads(), "auto"), 0)
+    cfg = PpoStage(task, settings, None, None, RuntimeSettings(torch.get_num_threads(), precision), 0)
     optimizer = optim.build(settings.adam, policy.parameters(), settings.lr, settings.adam_eps)
 
     def run() -> dict[str, float]:
@@ -59,6 +59,16 @@ def ppo_iteration(size: Size, device: "torch.device") -> Run:
         return watch.seconds
 
     return run
+
+
+def ppo_in_fp32(size: Size, device: "torch.device") -> Run:
+    """`ppo_iteration` with `runtime.precision=fp32`."""
+    return ppo_iteration(size, device, "fp32")
+
+
+def ppo_in_bf16(size: Size, device: "torch.device") -> Run:
+    """`ppo_iteration` with `runtime.precision=bf16`."""
+    return ppo_iteration(size, device, "bf16")
 
 
 def reward_step(size: Size, device: "torch.device") -> Run:
@@ -102,14 +112,14 @@ def sampling(size: Size, device: "torch.device") -> Run:
     return run
 
 
-def _lm(size: Size, device: "torch.device") -> Any:
+def _lm(size: Size, device: "torch.device", precision: str = "auto") -> Any:
     """A frozen GPT-2 with random weights, as preflab.models.causal_lm.load_causal_lm would load it."""
     import torch
     from transformers import AutoModelForCausalLM
 
     from preflab.machine import runtime
 
-    runtime.start(torch.get_num_threads() * int(os.environ.get("LOCAL_WORLD_SIZE", "1")), "auto")
+    runtime.start(torch.get_num_threads() * int(os.environ.get("LOCAL_WORLD_SIZE", "1")), precision)
     torch.manual_seed(0)
     config = gpt2_config(size)
     config.activation_function = "gelu_pytorch_tanh"

@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.workloads import Contender, Size
+from preflab import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = {
@@ -28,19 +29,30 @@ class WorkerError(Exception):
 class Worker:
     """A process of `benchmarks.worker`, set up and waiting; `about` is what it said of itself.
 
-    With `processes` > 1 under torchrun.  `threads` of each process; None: what torch chooses.
+    With `processes` > 1 under torchrun.  `threads` of each process; None: what torch chooses.  `variables` of its
+    environment, beside ours; those that are None are unset.
     """
 
-    def __init__(self, target: str, size: Size | None = None, processes: int = 1, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        size: Size | None = None,
+        processes: int = 1,
+        threads: int | None = None,
+        variables: Mapping[str, str | None] | None = None,
+    ) -> None:
         module = ["-m", "benchmarks.worker", target]
         if size is not None:
             module.append(json.dumps(dataclasses.asdict(size)))
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        environment: dict[str, str | None] = {**cli.SPINS, **os.environ, **QUIET, **(variables or {})}
+        if threads is not None:
+            environment["OMP_NUM_THREADS"] = str(threads)
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  open as long as the process
         self.process = subprocess.Popen(
             [sys.executable, *(torchrun if processes > 1 else []), *module],
             cwd=ROOT,
-            env=os.environ | QUIET | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)}),
+            env={name: value for name, value in environment.items() if value is not None},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

@@ -17,13 +17,15 @@ from typing import Any
 from preflab import cli
 from preflab.errors import PreflabError, did_you_mean
 
-WORKS = ["W1", "W2", "W3", "W4", "W5", "scaling"]
+WORKS = ["W1", "W2", "W3", "W4", "W5", "scaling", "precision", "waiting"]
+SIZES = ["tiny", "S", "M", "L"]
+KINDS = ("rows", "rates", "scaling", "precision", "waiting")  # of rows in the results
 
 Row = dict[str, Any]
 
 
 def main() -> None:
-    """`python -m benchmarks.run [W1 … W5 scaling]`, see `--help`."""
+    """`python -m benchmarks.run [W1 … W5 scaling precision waiting]`, see `--help`."""
     args = arguments()
     from benchmarks import machine, measure, table, targets
     from preflab import files
@@ -36,16 +38,14 @@ def main() -> None:
     results |= {
         "command": shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]]),
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "commit": provenance.commit(measure.ROOT),
-        "rows": [], "rates": [], "scaling": [],
     }  # fmt: skip
-    if path.exists():
-        before = json.loads(path.read_text())
-        results |= {kind: before[kind] for kind in ("rows", "rates", "scaling")}
+    before = json.loads(path.read_text()) if path.exists() else {}
+    results |= {kind: before.get(kind, []) for kind in KINDS}
     for work in args.works:
         for kind, key, rows in measured(work, args, results):
             dated = [row | {"date": results["date"]} for row in rows]
             results[kind] = replaced(results[kind], dated, key)
-            results["targets"] = targets.judge(results["rows"], results["rates"], device)
+            results["targets"] = targets.judge(results, device)
             files.write_json(path, results)
             path.with_suffix(".md").write_text(table.render(results))
     say(f"{path}, {path.with_suffix('.md')}")
@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"{', '.join(WORKS)}; all if none is named")
-    parser.add_argument("--size", nargs="+", choices=["S", "M", "L"], help="sizes of W1–W3; all that fit the machine")
+    parser.add_argument("--size", nargs="+", choices=SIZES, help="of W1–W3 and precision; all that fit the machine")
     parser.add_argument("--runs", type=int, default=5, help="runs after the warm-up (%(default)s)")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="TRL and transformers too")
     parser.add_argument("--out", type=Path, default=Path("reports/benchmarks"), help="folder (%(default)s)")
@@ -90,6 +90,14 @@ def measured(work: str, args: argparse.Namespace, results: Row) -> Iterable[tupl
         from benchmarks import scaling
 
         yield "scaling", ("axis",), scaling.measure(results["machine"], args.runs, say)
+    elif work == "precision":
+        from benchmarks import choices
+
+        yield "precision", ("size",), choices.precision(results["machine"]["device"], args.runs, args.size, say)
+    elif work == "waiting":
+        from benchmarks import choices
+
+        yield "waiting", ("work",), choices.waiting(args.runs, say)
     else:
         from benchmarks import workloads
 
@@ -98,7 +106,7 @@ def measured(work: str, args: argparse.Namespace, results: Row) -> Iterable[tupl
             if name in fit:
                 yield "rows", ("work", "size"), model_work(work, fit[name], args, results["peak"])
             else:
-                say(f"{work} {name}: measured on a GPU only; left out")
+                say(f"{work} {name}: not measured on this machine; left out")
 
 
 def model_work(work: str, size: Any, args: argparse.Namespace, peaks: list[Row]) -> list[Row]:
@@ -145,7 +153,7 @@ def replaced(old: list[Row], new: list[Row], key: tuple[str, ...]) -> list[Row]:
     """`old` with the rows of `new` in the place of those with the same `key`, in the order of works and sizes."""
     fresh = {tuple(row[k] for k in key) for row in new}
     rows = [row for row in old if tuple(row[k] for k in key) not in fresh] + new
-    return sorted(rows, key=lambda row: (row.get("work", ""), "SML".find(row.get("size", ""))))
+    return sorted(rows, key=lambda row: (row.get("work", ""), SIZES.index(row.get("size", SIZES[0]))))
 
 
 def say_rate(row: Row) -> None:

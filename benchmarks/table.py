@@ -10,7 +10,7 @@ Row = dict[str, Any]
 
 
 def render(results: Row) -> str:
-    """The whole page: machine, targets, works, rates, scaling, peak."""
+    """The whole page: machine, targets, works, rates, scaling, choices, peak."""
     parts = [_machine(results), _targets(results["targets"])]
     if results["rows"]:
         parts.append(_works(results["rows"]))
@@ -19,6 +19,10 @@ def render(results: Row) -> str:
         parts.append(_rates(results["rates"]))
     if results["scaling"]:
         parts.append(_scaling(results["scaling"]))
+    if results["precision"]:
+        parts.append(_precision(results["precision"]))
+    if results["waiting"]:
+        parts.append(_waiting(results["waiting"]))
     parts.append(_peak(results["peak"]))
     return "\n\n".join(parts) + "\n"
 
@@ -127,6 +131,45 @@ def _scaling(axes: Sequence[Row]) -> str:
         header = [axis["axis"], "s", "min–max", "GFLOP/s needed", "runs"]
         parts.append(f"{axis['axis'].capitalize()} ({fixed}): {grown}\n\n" + table(header, rows, left=0))
     return "\n\n".join(parts)
+
+
+def _precision(rows: Sequence[Row]) -> str:
+    """A row a size: fp32, bf16 and auto side by side."""
+    note = (
+        "Seconds of a PPO iteration with `runtime.precision` fp32, bf16 and auto, medians of runs in turn; `× better` "
+        "is auto's time over that of the better one. auto is chosen once per machine, by measurement."
+    )
+    cells = [
+        [r["size"], _cell(r["error"]), *[""] * 4, ""]
+        if "error" in r
+        else [
+            r["size"], *(f"{r['seconds'][p]:.3g}" for p in ("fp32", "bf16", "auto")), r["chose"],
+            f"{r['median']:.2f}", str(r["runs"]),
+        ]
+        for r in rows
+    ]  # fmt: skip
+    header = ["size", "fp32, s", "bf16, s", "auto, s", "auto is", "× better", "runs"]
+    return f"## Precision of products\n\n{note}\n\n" + table(header, cells)
+
+
+def _waiting(rows: Sequence[Row]) -> str:
+    """A row a setting of OpenMP, quiet and busy."""
+    note = (
+        "Seconds of a PPO iteration of `tiny` on an idle machine and beside one process that computes all the time, "
+        "the best of runs in turn. A thread of OpenMP that waits for another one spins first, on a core that the other "
+        "one may need. Ours (`preflab.cli`) is marked."
+    )
+    cells = [
+        [r["case"], _cell(r["error"]), "", "", ""]
+        if "error" in r
+        else [
+            f"{r['setting']}{' (ours)' if r['chosen'] else ''}", f"{r['quiet']:.3g}", f"{r['busy']:.3g}",
+            f"{r['median']:.2f}", str(r["runs"]),
+        ]
+        for r in rows
+    ]  # fmt: skip
+    header = ["how threads wait", "quiet, s", "busy, s", "× quiet", "runs"]
+    return f"## Threads that wait\n\n{note}\n\n" + table(header, cells)
 
 
 def _peak(peaks: Sequence[Row]) -> str:

@@ -1,6 +1,6 @@
 """What the project has set itself, and what the rows say about it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 Row = dict[str, Any]
@@ -67,11 +67,13 @@ TARGETS = [
 ]
 
 
-def judge(rows: Sequence[Row], rates: Sequence[Row], device: str) -> list[Row]:
-    """`work`, `target`, `reached`, `met` (None: not measured): the targets of this device, then those of the rates."""
-    ours = {(row["work"], row["size"]): row for row in rows if row["who"] == "preflab" and "error" not in row}
+def judge(results: Row, device: str) -> list[Row]:
+    """`work`, `target`, `reached`, `met` (None: not measured): the targets of this device, then those of other rows."""
+    ours = {
+        (row["work"], row["size"]): row for row in results["rows"] if row["who"] == "preflab" and "error" not in row
+    }
     judged = [_judged(t, ours.get((t.work, t.size))) for t in TARGETS if t.device == device]
-    for rate in rates:
+    for rate in [*results["rates"], *results["precision"], *results["waiting"]]:
         if rate["target"] is not None:
             reached = None if "error" in rate else f"{rate['median']:.3g} {rate['unit']}"
             work = f"{rate['work']} {rate['case']}"

@@ -37,6 +37,11 @@ class Size:
     vocab: int = 50257
 
 
+TINY = Size(
+    "tiny", 4, 192, 3, batch=64, query=24, response=24, vocab=4096
+)  # the base model of the grid `quick`, and its update
+
+
 class Contender(NamedTuple):
     """`who` in the tables; `target`: the workload as `module:function`."""
 

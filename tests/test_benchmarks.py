@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import flops, labelling, machine, measure, peak, rows, run, scaling, table, targets, workloads
+from benchmarks import choices, flops, labelling, machine, measure, peak, rows, run, scaling, table, targets, workloads
 from benchmarks.measure import Series
 from benchmarks.workloads import Contender, Size
 from helpers import PROJECT
 from helpers.heavy_imports import imported
+from preflab import cli
 
 TINY = Size("tiny", layers=1, width=16, heads=2, batch=8, query=6, response=4, vocab=23)
 SMALL, MEDIUM = workloads.sizes("W1", "cpu")
@@ -197,6 +198,30 @@ def test_generated_reviews_have_a_sentiment() -> None:
     assert len(good.split()) == 200
 
 
+def test_a_worker_waits_as_a_stage_does_unless_told_otherwise(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    for variables, spins in (
+        (None, cli.SPINS["GOMP_SPINCOUNT"]),
+        (choices.UNSET, None),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+    ):
+        worker = measure.Worker("fake:counted", TINY, variables=variables)
+        environment = Path(f"/proc/{worker.process.pid}/environ").read_text().split("\0")
+        worker.close()
+        found = dict(line.split("=", 1) for line in environment if "=" in line)
+        assert found.get("GOMP_SPINCOUNT") == spins
+
+
+def test_every_precision_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFLAB_DEVICE", "cpu")
+    about = {}
+    for who, target in choices.PRECISIONS[:2]:
+        worker = measure.Worker(target, TINY)
+        about[who] = worker.about["matmul"]
+        worker.close()
+    assert about == {"fp32": "highest", "bf16": "medium"}
+
+
 # --- rows, targets, table ---------------------------------------------------------------------------------------------
 
 PEAKS = [
@@ -246,7 +271,10 @@ def test_targets_compare_with_what_was_reached() -> None:
         "W1", SMALL, series("preflab", [10.0], 10**9), [series("TRL 1.12.0", [95.0], 3 * 10**9)], PEAKS
     )
     rate = {"work": "W5", "case": "plan at 400", "unit": "s", "median": 3.0, "target": "≤ 2 s", "met": False}
-    judged = {row["work"]: row for row in targets.judge(found, [rate], "cpu")}
+    judged = {
+        row["work"]: row
+        for row in targets.judge({"rows": found, "rates": [rate], "precision": [], "waiting": []}, "cpu")
+    }
     speed = judged["W1 S: speed against TRL's PPO"]
     assert (speed["target"], speed["reached"], speed["met"]) == ("≥ 9 ×", "9.5 × (best against best 9.5 ×)", True)
     memory = judged["W1 S: peak memory against TRL's"]
@@ -273,6 +301,26 @@ def test_rates_are_per_second_or_seconds() -> None:
     assert (seconds["median"], seconds["low"], seconds["high"]) == (2.0, 1.0, 4.0)
 
 
+def precisions(*seconds: list[float]) -> list[Series]:
+    """Runs in fp32, in bf16, and in auto, which is bf16."""
+    matmul = ("highest", "medium", "medium")
+    return [series(who.who, s, 1, m) for who, s, m in zip(choices.PRECISIONS, seconds, matmul, strict=True)]
+
+
+def test_auto_is_compared_with_the_better_precision_round_by_round() -> None:
+    row = choices.row_of_precision(SMALL, precisions([1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [1.3, 2.4, 3.3]))
+    assert (row["chose"], row["seconds"]) == ("bf16", {"fp32": 2.0, "bf16": 4.0, "auto": 2.4})
+    assert row["median"] == pytest.approx(1.2)  # of 1.3, 1.2, 1.1
+    assert row["met"] is False
+
+
+def test_only_the_setting_of_ours_has_a_target() -> None:
+    rows = [choices.row_of_waiting(name, [2.0, 1.0], [3.0, 2.1]) for name in choices.WAITING]
+    assert [row["setting"] for row in rows if row["chosen"]] == [f"GOMP_SPINCOUNT={cli.SPINS['GOMP_SPINCOUNT']}"]
+    assert [row["met"] for row in rows if row["target"]] == [True]
+    assert {row["median"] for row in rows} == {2.1}
+
+
 RESULTS = {
     "machine": {
         "device": "cpu", "name": "AMD EPYC", "processor": "AMD EPYC", "gpus": 0, "cores": 2, "threads": 2,
@@ -297,11 +345,16 @@ RESULTS = {
             {"x": 16, "size": dataclasses.asdict(SMALL), "processes": 1, "gflop": 20.0, "error": "killed"},
         ]},
     ],
+    "precision": [
+        choices.row_of_precision(workloads.TINY, precisions([1.9, 2.0, 1.8], [1.0, 1.0, 1.2], [1.1, 1.2, 1.1])),
+        choices.row_of_precision(MEDIUM, [Series("fp32", error="ValueError: no such size"), *precisions([], [1.0], [1.0])[1:]]),
+    ],
+    "waiting": [choices.row_of_waiting(name, [1.5, 1.0], [2.5, 3.5]) for name in choices.WAITING],
 }  # fmt: skip
 
 
 def test_the_page_is_made_of_whole_tables() -> None:
-    results = json.loads(json.dumps(RESULTS | {"targets": targets.judge(RESULTS["rows"], RESULTS["rates"], "cpu")}))
+    results = json.loads(json.dumps(RESULTS | {"targets": targets.judge(RESULTS, "cpu")}))
     page = table.render(results)
     assert "commit abcdef012." in page
     assert "bf16 400 GFLOP/s" in page
@@ -310,7 +363,13 @@ def test_the_page_is_made_of_whole_tables() -> None:
     assert "time ∝ batch^1.00" in page
     assert "Of earlier runs: W1 S (2026-01-01 03:04 UTC)." in page
     blocks = [block.splitlines() for block in page.split("\n\n") if block.startswith("|")]
-    assert len(blocks) == 5
+    assert len(blocks) == 7
+    assert "| tiny | 1.9 | 1 | 1.1 | bf16 | 1.10 | 3 |" in page
+    assert "| M | ValueError: no such size" not in page  # its error names who failed
+    assert "| M | fp32: ValueError: no such size |" in page
+    assert "| GOMP_SPINCOUNT=1000 (ours) | 1 | 2.5 | 2.50 | 2 |" in page
+    assert "| precision tiny: auto against the better of both | ≤ 1.1 × | 1.1 × | yes |" in page
+    assert "| waiting beside one busy process, against quiet | ≤ 2.2 × | 2.5 × | no |" in page
     for block in blocks:
         assert len({line.replace("\\|", "").count("|") for line in block}) == 1
 
@@ -373,7 +432,7 @@ def test_the_command_measures_writes_and_keeps(
     said = capsys.readouterr().out
     assert "W3 S preflab: 7.5 s (6–9)" in said
     assert "W3 S peer: ValueError: no such size" in said
-    assert "W3 L: measured on a GPU only; left out" in said
+    assert "W3 L: not measured on this machine; left out" in said
     results = json.loads((tmp_path / "out" / "cpu-amd-epyc-2-cores.json").read_text())
     assert [(row["size"], row["who"]) for row in results["rows"]] == [
         ("S", "preflab"), ("S", "peer"), ("M", "preflab"), ("M", "peer")
