@@ -37,9 +37,7 @@ class Size:
     vocab: int = 50257
 
 
-TINY = Size(
-    "tiny", 4, 192, 3, batch=64, query=24, response=24, vocab=4096
-)  # the base model of the grid `quick`, and its update
+TINY = Size("tiny", 4, 192, 3, batch=64, query=24, response=24, vocab=4096)  # model and batch of the grid `quick`
 
 
 class Contender(NamedTuple):

@@ -347,7 +347,9 @@ RESULTS = {
     ],
     "precision": [
         choices.row_of_precision(workloads.TINY, precisions([1.9, 2.0, 1.8], [1.0, 1.0, 1.2], [1.1, 1.2, 1.1])),
-        choices.row_of_precision(MEDIUM, [Series("fp32", error="ValueError: no such size"), *precisions([], [1.0], [1.0])[1:]]),
+        choices.row_of_precision(
+            MEDIUM, [Series("fp32", error="ValueError: no such size"), *precisions([], [1.0], [1.0])[1:]]
+        ),
     ],
     "waiting": [choices.row_of_waiting(name, [1.5, 1.0], [2.5, 3.5]) for name in choices.WAITING],
 }  # fmt: skip
