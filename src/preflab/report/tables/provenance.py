@@ -61,7 +61,7 @@ def estimated(every: Instances) -> dict[tuple[str, str], float]:
     for key, (record, _) in every.items():
         if record and "work" in record:  # MLflow gives it back as lists
             like, units = record["work"]
-            past[key] = estimate.Past(estimate.Work(tuple(like), tuple(units)), record["wall_s"])
+            past[key] = estimate.TimedWork(estimate.Work(tuple(like), tuple(units)), record["wall_s"])
     seconds = zip(past, estimate.left_out(list(past.values())), strict=True)
     return {key: estimated_s for key, estimated_s in seconds if estimated_s is not None}
 
