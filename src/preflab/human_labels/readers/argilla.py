@@ -1,7 +1,7 @@
-"""Argilla's records as JSON (`records.to_json`, or the older FeedbackDataset): fields, and people's responses to them.
+"""Argilla's records as JSON (`records.to_json`, or the older FeedbackDataset): fields, and the responses to them.
 
 The question that compares the fields may be a ranking (names in their order, or names with ranks, which may tie) or a
-label (the name of a field, or tie).  Each person's answer is a row; other questions are passed over.
+label (the name of a field, or tie).  Each answer is a row; other questions are passed over.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class _Answer(NamedTuple):
 
 
 def sniff(fields: dict[str, Any]) -> bool:
-    """The fields shown, and what people responded."""
+    """The fields shown, and the responses."""
     return isinstance(fields.get("fields"), dict) and isinstance(fields.get("responses"), (dict, list))
 
 
@@ -49,19 +49,19 @@ def rows(fields: dict[str, Any], _folder: str) -> Iterator[LabelRow | SkippedRec
 
 
 def _answers(responses: object) -> Iterator[_Answer]:
-    """Of both versions: by question, a list of people; or a list of people, by question."""
+    """The answers of both versions: by question a list of labellers, or a list of labellers, each by question."""
     if isinstance(responses, dict):
-        for question, people in responses.items():
-            for one in take.items(people, f"responses.{question}"):
-                found = take.mapping(one, f"a response to {question}")
-                yield _Answer(question, found.get("value"), take.label(found.get("user_id")))
+        for question, answers in responses.items():
+            for item in take.items(answers, f"responses.{question}"):
+                answer = take.mapping(item, f"a response to {question}")
+                yield _Answer(question, answer.get("value"), take.label(answer.get("user_id")))
         return
-    for one in take.items(responses, "responses"):
-        found = take.mapping(one, "a response")
-        if found.get("status") in ("submitted", None):  # neither draft nor discarded
-            for question, value in take.mapping(found.get("values"), "the values of a response").items():
-                said = take.mapping(value, f"the response to {question}").get("value")
-                yield _Answer(question, said, take.label(found.get("user_id")))
+    for item in take.items(responses, "responses"):
+        response = take.mapping(item, "a response")
+        if response.get("status") in ("submitted", None):  # neither draft nor discarded
+            for question, value in take.mapping(response.get("values"), "the values of a response").items():
+                answer = take.mapping(value, f"the response to {question}")
+                yield _Answer(question, answer.get("value"), take.label(response.get("user_id")))
 
 
 def _preference(value: object, names: list[str]) -> tuple[int | None, list[float] | None]:

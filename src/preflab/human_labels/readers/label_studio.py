@@ -15,7 +15,7 @@ CONTROLS = ("pairwise", "choices", "ranker")
 
 
 def sniff(fields: dict[str, Any]) -> bool:
-    """A task: the data shown, and what people made of it."""
+    """A task: the data shown, and its annotations."""
     return isinstance(fields.get("data"), dict) and isinstance(fields.get("annotations"), list)
 
 
@@ -27,13 +27,13 @@ def rows(fields: dict[str, Any], _folder: str) -> Iterator[LabelRow | SkippedRec
         yield SkippedRecord("not annotated")
         return
     query, samples = take.query(data), take.samples(data)
-    for i, found in enumerate(annotations):
-        annotation = take.mapping(found, f"annotations[{i}]")
+    for i, item in enumerate(annotations):
+        annotation = take.mapping(item, f"annotations[{i}]")
         if annotation.get("was_cancelled"):
             yield SkippedRecord("annotation cancelled")
             continue
         results = take.items(annotation.get("result"), f"annotations[{i}].result")
-        best, scores = _answer([take.mapping(one, "result") for one in results], list(samples))
+        best, scores = _answer([take.mapping(result, "result") for result in results], list(samples))
         who = annotation.get("completed_by")
         labeller = take.label(who.get("email") or who.get("id")) if isinstance(who, dict) else take.label(who)
         yield LabelRow(query, list(samples.values()), best, scores, labeller, id=take.label(fields.get("id")))
@@ -41,7 +41,7 @@ def rows(fields: dict[str, Any], _folder: str) -> Iterator[LabelRow | SkippedRec
 
 def _answer(results: list[dict[str, Any]], names: list[str]) -> tuple[int | None, list[float] | None]:
     """Which response is best (None: a tie), and the scores of a ranking."""
-    answers = [one for one in results if one.get("type") in CONTROLS]
+    answers = [result for result in results if result.get("type") in CONTROLS]
     if len(answers) != 1:
         raise UnusableError(f"{len(answers)} answers in an annotation, expected one of {', '.join(CONTROLS)}")
     kind = answers[0]["type"]
@@ -58,7 +58,7 @@ def _answer(results: list[dict[str, Any]], names: list[str]) -> tuple[int | None
             raise UnusableError(f"choices are {take.shown(chosen)}, expected one")
         return take.choice(chosen[0], names), None
     order = value.get("ranker")
-    if isinstance(order, dict):  # of several buckets nobody can say which is better
+    if isinstance(order, dict):  # of several buckets it is not known which is better
         full = [bucket for name, bucket in order.items() if bucket and name != "_"]
         order = full[0] if len(full) == 1 else None
     ranks = {str(one): float(rank) for rank, one in enumerate(take.items(order, "the ranking (of one bucket)"))}

@@ -36,8 +36,8 @@ def rows(fields: dict[str, Any], _folder: str) -> Iterator[LabelRow]:
     if ("summaries" in fields) == ("summary" in fields):
         raise UnusableError("expected either summaries (a comparison) or summary (an axis eval)")
     if "summaries" in fields:
-        found = take.items(fields["summaries"], "summaries")
-        row.samples = [_summary(one, f"summaries[{i}]") for i, one in enumerate(found)]
+        summaries = take.items(fields["summaries"], "summaries")
+        row.samples = [_summary(summary, f"summaries[{i}]") for i, summary in enumerate(summaries)]
         row.best = take.integer(fields.get("choice"), "choice")
     else:
         summary = take.mapping(fields["summary"], "summary")

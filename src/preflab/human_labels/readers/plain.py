@@ -1,4 +1,4 @@
-"""Our own schema, in JSON lines, a JSON array, CSV or parquet: what people of another tool write down.
+"""Our own schema, in JSON lines, a JSON array, CSV or parquet, for labels of any other tool.
 
 `query`; `samples` (a list) or `sample0`, `sample1` …; `best` (an index; empty for a tie); and where they are known
 `scores` (a list) or `score0`, `score1` …, `labeller`, `task`, `split`, `id`.  One sample with its score is a rating.
@@ -20,10 +20,10 @@ def sniff(fields: dict[str, Any]) -> bool:
 
 def rows(fields: dict[str, Any], _folder: str) -> Iterator[LabelRow]:
     """One row."""
-    samples = [take.text(one, f"sample{i}") for i, one in enumerate(_several(fields, "sample"))]
-    given = _several(fields, "score")
-    known = any(one not in (None, "") for one in given)  # CSV has empty cells where there are none
-    scores = [take.number(one, f"score{i}") for i, one in enumerate(given)] if known else None
+    samples = [take.text(sample, f"sample{i}") for i, sample in enumerate(_several(fields, "sample"))]
+    values = _several(fields, "score")
+    has_scores = any(value not in (None, "") for value in values)  # CSV has empty cells where there are none
+    scores = [take.number(value, f"score{i}") for i, value in enumerate(values)] if has_scores else None
     best = fields.get("best")
     chosen: int | None = None
     if best not in (None, ""):
@@ -40,8 +40,8 @@ def _several(fields: dict[str, Any], name: str) -> list[Any]:
     """`NAMEs`, a list, or NAME0, NAME1 …"""
     if fields.get(f"{name}s") is not None:
         return take.items(fields[f"{name}s"], f"{name}s")
-    found = sum(key.removeprefix(name).isdecimal() for key in fields if key.startswith(name))
-    keys = [f"{name}{i}" for i in range(found)]
+    count = sum(key.removeprefix(name).isdecimal() for key in fields if key.startswith(name))
+    keys = [f"{name}{i}" for i in range(count)]
     if missing := [key for key in keys if key not in fields]:
         raise UnusableError(f"{missing[0]} is missing, expected {name}0, {name}1 … without gaps")
     return [fields[key] for key in keys]
