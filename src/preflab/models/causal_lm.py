@@ -223,7 +223,7 @@ def save_policy(policy: Policy, folder: Path, base: Path) -> None:
 
 
 def width(lm: Any) -> int:
-    """The size of the hidden states."""
+    """The size of the hidden states that a head reads."""
     return int(lm.config.get_text_config().hidden_size)
 
 

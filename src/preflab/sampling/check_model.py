@@ -19,8 +19,8 @@ from preflab.machine import runtime
 from preflab.models import causal_lm, reward_model
 from preflab.sampling import rollout
 
-LENGTHS = (24, 1, 9, 16)  # tokens of the queries (ours)
-RESPONSE = 8  # tokens (ours)
+LENGTHS = (16, 1, 6, 11)  # tokens of the queries (ours)
+RESPONSE = 6  # tokens (ours)
 TEMPERATURE = 0.7  # paper §2.2
 GREEDY = 1e-4  # ours: a temperature at which the likeliest token is certain, but for ties
 TOLERANCE = 1e-4  # of log-probabilities (ours): sums in another order differ by 1e-6 in a small model
