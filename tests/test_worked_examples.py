@@ -56,16 +56,19 @@ def test_a_labeller(project: Path) -> None:
 
 
 def test_a_corpus(project: Path) -> None:
-    assert added("## A corpus", project) == ["src/preflab/corpora/fortunes.py", "conf/corpus/fortunes.yaml"]
+    assert added("## A corpus", project) == ["src/preflab/corpora/readers/fortunes.py", "conf/corpus/fortunes.yaml"]
     (project / "fortunes").write_bytes(b"A bird in the hand.\n%\nTwo in\nthe bush.\n")
     assert "fetch@fortunes" in typed("## A corpus", project)
     program = """
 import sys
 from pathlib import Path
-from preflab import compose, config, corpora, fetch
+from preflab import corpora
+from preflab.corpora import fetch
+from preflab.grid import compose
+from preflab.settings.load import parse
 with compose.composer(Path("conf")) as composed:
     settings = composed(["corpus=fortunes", "corpus.path=fortunes"])["corpus"]
-corpus = config.parse("fetch", {"corpus": settings}, "conf").corpus
+corpus = parse("fetch", {"corpus": settings}, "conf").corpus
 fetch.fetch_corpus(corpus, Path("raw"))
 print([(document.text, document.source) for document in corpora.load(corpus, Path("raw")).documents])
 """
@@ -74,13 +77,13 @@ print([(document.text, document.source) for document in corpora.load(corpus, Pat
 
 
 def test_a_format_of_human_labels(project: Path) -> None:
-    files = ["src/preflab/comparisons/readers/votes.py", "conf/labeller/votes.yaml"]
+    files = ["src/preflab/human_labels/readers/votes.py", "conf/labeller/votes.yaml"]
     assert added("## A format of human labels", project) == files
     record = {"ask": "q", "left": "a", "right": "b", "vote": "right", "who": "ann"}
     (project / "votes.jsonl").write_text(f"{json.dumps(record)}\n{json.dumps(record | {'vote': 'tie'})}\n")
     printed = typed("## A format of human labels", project)
     assert "rows by format: votes 2" in printed
-    assert "human@sentiment-tiny-people-votes" in printed
+    assert "human_comparisons@sentiment-tiny-human-votes" in printed
     assert "won of 2    0: 0.0%, 1: 100.0%" in printed
     (project / "votes.jsonl").write_text(f"{json.dumps(record)}\n{json.dumps(record | {'vote': 'up'})}\n")
     refused = workspace.run(
