@@ -63,9 +63,10 @@ def main() -> int:
     planned = own.get("plan", "false").lower()
     if planned not in ("true", "false"):
         raise PreflabError(f"+plan={own['plan']}: expected true or false")
+    stages_at_a_time = jobs(typed)
     made = make(root, typed, own.get("grid") or default_grid(root))
     if planned == "true":
-        plan_only(made, jobs(typed), tflops(own.get("plan.tflops")))
+        plan_only(made, stages_at_a_time, tflops(own.get("plan.tflops")))
         return 0
     write(made)
     tracking.replay(root)
@@ -97,8 +98,8 @@ def jobs(typed: list[str]) -> int:
     words = [item.partition("=")[2] for item in typed if item.lstrip("+").startswith("hydra.launcher.jobs=")]
     if not words:
         return DvcLauncherConf.jobs
-    if not words[-1].isdigit() or words[-1] == "0":
-        raise PreflabError(f"hydra.launcher.jobs={words[-1]}: expected a number above 0")
+    if not words[-1].isdecimal() or not 1 <= int(words[-1]) <= 1024:
+        raise PreflabError(f"hydra.launcher.jobs={words[-1]}: must be a whole number from 1 to 1,024")
     return int(words[-1])
 
 

@@ -225,6 +225,14 @@ def test_the_command_answers_before_anything_is_composed(tmp_path: Path, number:
     assert "scale=" not in error  # of the grid's base
 
 
+@pytest.mark.parametrize("jobs", ["0", "-1", "99999999999999999999", "two"])
+def test_a_number_of_jobs_that_is_none_is_refused(tmp_path: Path, jobs: str) -> None:
+    (tmp_path / "conf").symlink_to(CONF)
+    line = ["pipelines.sweep", "-m", "labels=5k", f"hydra.launcher.jobs={jobs}"]
+    sentence = f"error: hydra.launcher.jobs={jobs}: must be a whole number from 1 to 1,024\n"
+    assert error_of(command(tmp_path, *line)) == sentence
+
+
 def test_the_command_says_everything_that_is_typed_wrong(tmp_path: Path) -> None:
     (tmp_path / "conf").symlink_to(CONF)
     typed = ["policy.name=small", "corpus.path=a(b)", "seed=1", "seed=2"]

@@ -52,18 +52,18 @@ def function(path: str, key: str) -> Callable[[list[str], list[str]], Any]:
     if not hasattr(module, name):
         callables = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
         raise PreflabError(f"{start}no {name} in the module {where}; {did_you_mean(name, callables)}")
-    found: Callable[[list[str], list[str]], Any] = getattr(module, name)
-    if not callable(found):
-        raise PreflabError(f"{start}is of type {type(found).__name__}, expected a function (queries, responses)")
+    chosen: Callable[[list[str], list[str]], Any] = getattr(module, name)
+    if not callable(chosen):
+        raise PreflabError(f"{start}is of type {type(chosen).__name__}, expected a function (queries, responses)")
     try:
-        inspect.signature(found).bind([], [])
+        inspect.signature(chosen).bind([], [])
     except TypeError as error:
         raise PreflabError(
             f"{start}cannot be called as {name}(queries, responses): {error}; give it these two"
         ) from error
     except ValueError:  # written in C, without a signature: its first call will tell
         pass
-    return found
+    return chosen
 
 
 def _import(where: str, start: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Hydra's answer to a list of overrides, and its complaints as one sentence with a did-you-mean.  No torch here.
+"""Hydra's answer to a list of overrides, and its errors as one sentence with what to type.  No torch here.
 
 Hydra takes 0.1 s to put a configuration together from its groups, and the cells of a grid choose few different ones:
 each choice of groups is composed once, and the values are set on a copy of it.  Hydra does the same in the same order:
@@ -42,16 +42,16 @@ def composer(conf: Path) -> Iterator["Callable[[list[str]], Settings]"]:
     chosen = cache(lambda *choices: compose("config", overrides=list(choices)))
 
     def quick(overrides: list[str]) -> "DictConfig":
-        lines = [parsed(one) for one in overrides]
+        lines = [parsed(override) for override in overrides]
         values = [line for line in lines if _is_value(line, conf)]
-        found = copy.deepcopy(chosen(*(line.input_line for line in lines if line not in values)))
-        return found if all(_set(found, line) for line in values) else compose("config", overrides=overrides)
+        config = copy.deepcopy(chosen(*(line.input_line for line in lines if line not in values)))
+        return config if all(_set(config, line) for line in values) else compose("config", overrides=overrides)
 
     def composed(overrides: list[str]) -> Settings:
-        overrides = [named(one, conf) for one in overrides]
-        for one in overrides:
-            check_choice(one)
-        with suppress(HydraException, OmegaConfBaseException):  # whatever it is, Hydra will say it
+        overrides = [named(override, conf) for override in overrides]
+        for override in overrides:
+            check_choice(override)
+        with suppress(HydraException, OmegaConfBaseException):  # what is wrong, Hydra says below
             return resolved(quick(overrides))
         try:
             return resolved(compose("config", overrides=overrides))
@@ -91,7 +91,7 @@ def named(override: str, conf: Path) -> str:
     key, _, value = override.partition("=")
     if not is_group(conf, key.lstrip("+")):
         return override
-    return f"{key}=" + ",".join(f"'{one}'" if one.isdigit() else one for one in value.split(","))
+    return f"{key}=" + ",".join(f"'{word}'" if word.isdigit() else word for word in value.split(","))
 
 
 def _is_value(line: "Override", conf: Path) -> bool:
@@ -101,15 +101,15 @@ def _is_value(line: "Override", conf: Path) -> bool:
     return not group and not line.is_hydra_override()
 
 
-def _set(found: "DictConfig", line: "Override") -> bool:
-    """Set one value; False where only Hydra knows what it means: `~key`, several values, `+key` of what is there."""
+def _set(config: "DictConfig", line: "Override") -> bool:
+    """Set one value; False where Hydra has to do it: `~key`, several values, `+key` of a key that exists."""
     from omegaconf import OmegaConf
 
     key, add = line.key_or_group, line.is_add() or line.is_force_add()
-    there = line.is_add() and OmegaConf.select(found, key, throw_on_missing=False) is not None
-    if line.is_delete() or line.is_sweep_override() or there:
+    exists = line.is_add() and OmegaConf.select(config, key, throw_on_missing=False) is not None
+    if line.is_delete() or line.is_sweep_override() or exists:
         return False
-    OmegaConf.update(found, key, line.value(), merge=True, force_add=add)
+    OmegaConf.update(config, key, line.value(), merge=True, force_add=add)
     return True
 
 
@@ -140,16 +140,13 @@ def choice_meant(override: str, conf: Path) -> str | None:
 def _explain(
     error: BaseException, overrides: list[str], conf: Path, works: "Callable[[list[str]], bool]"
 ) -> PreflabError:
-    """Hydra says what it could not do; a user wants to know which word is wrong.
-
-    `works`: whether Hydra can compose some overrides.
-    """
+    """The error with the override that causes it.  `works`: whether Hydra can compose a list of overrides."""
     inner: BaseException | None = error
-    while inner is not None:  # ours, raised inside a resolver
+    while inner is not None:  # a PreflabError raised inside a resolver
         if isinstance(inner, PreflabError):
             return inner
         inner = inner.__cause__ or inner.__context__
-    known = known_keys(conf)
+    keys = known_keys(conf)
     for override in overrides:
         key, _, value = override.partition("=")
         key = key.lstrip("+~")
@@ -159,10 +156,10 @@ def _explain(
                 return PreflabError(
                     f"{override}: no such choice in conf/{key}/; {did_you_mean(value, choices(conf, key))}"
                 )
-        elif key not in known and (sentence := choice_meant(override, conf)):
+        elif key not in keys and (sentence := choice_meant(override, conf)):
             return PreflabError(sentence)
-        elif key not in known:
-            return PreflabError(f"{override}: no such setting in conf/; {_nearest(key, known)}")
+        elif key not in keys:
+            return PreflabError(f"{override}: no such setting in conf/; {_nearest(key, keys)}")
     wrong = [o for i, o in enumerate(overrides) if works(overrides[:i] + overrides[i + 1 :])]
     sentence = str(error).splitlines()[0]
     if wrong and sentence.startswith("Could not override"):
@@ -170,11 +167,11 @@ def _explain(
     return PreflabError(f"{wrong[0] if wrong else 'conf/'}: {sentence}")
 
 
-def _nearest(key: str, known: set[str]) -> str:
-    """Of a dotted key, the settings beside it; of a single word, everything at the top."""
-    parent = key.rpartition(".")[0]
-    beside = [name for name in known if name.rpartition(".")[0] == parent]
-    return did_you_mean(key, beside or [name for name in known if "." not in name])
+def _nearest(key: str, keys: set[str]) -> str:
+    """The hint for a key: the settings of its group, or for a single word all groups and settings outside groups."""
+    group = key.rpartition(".")[0]
+    siblings = [name for name in keys if name.rpartition(".")[0] == group]
+    return did_you_mean(key, siblings or [name for name in keys if "." not in name])
 
 
 def known_keys(conf: Path) -> set[str]:
@@ -187,9 +184,9 @@ def known_keys(conf: Path) -> set[str]:
             if isinstance(value, dict):
                 yield from keys(value, f"{prefix}{key}.")
 
-    found: set[str] = set()
+    collected: set[str] = set()
     for file in [conf / "config.yaml", *conf.glob("*/*.yaml")]:
         group = "" if file.parent == conf else f"{file.parent.name}."
         if group != "grid.":
-            found |= {group.rstrip("."), *keys(OmegaConf.to_container(OmegaConf.load(file)), group)}
-    return {key for key in found if key and key.rpartition(".")[2] != "defaults"}
+            collected |= {group.rstrip("."), *keys(OmegaConf.to_container(OmegaConf.load(file)), group)}
+    return {key for key in collected if key and key.rpartition(".")[2] != "defaults"}
