@@ -249,8 +249,8 @@ def test_weights_in_parts_become_one_file(tmp_path: Path, parts: Path) -> None:
     ("index", "reason"),
     [
         ({"weight_map": {"a": "model-00003-of-00003.safetensors"}}, r"model-00003-of-00003\.safetensors missing"),
-        ({"weight_map": {"a": "../../secret.safetensors"}}, "expected safetensors files beside it"),
-        ({"weight_map": {"a": "pytorch_model.bin"}}, "expected safetensors files beside it"),
+        ({"weight_map": {"a": "../../secret.safetensors"}}, "expected safetensors files in the same folder"),
+        ({"weight_map": {"a": "pytorch_model.bin"}}, "expected safetensors files in the same folder"),
         ({"weights": {}}, "no index of weights"),
         ([], "no index of weights"),
     ],

@@ -39,7 +39,8 @@ def cache_name(trunk: nn.Module) -> str | None:
 def own_logits(lm: Any, hidden: Tensor) -> Tensor:
     """Logits `[rows, vocabulary]` of last hidden states `[rows, width]`, by the model's own code.
 
-    A view of the model that shares its parameters, with a trunk that returns what it is given, runs the forward pass.
+    The forward pass runs in a view of the model that shares its parameters; in place of the trunk, a module returns
+    the hidden states.
     """
     view = copy.copy(lm)
     view.__dict__["_modules"] = lm._modules | {lm.base_model_prefix: _Echo()}

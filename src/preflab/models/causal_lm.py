@@ -151,8 +151,8 @@ def truncate(responses: Tensor, end_id: int, after: int, pad_id: int) -> Tensor:
     Responses without such a token stay whole (released lm_tasks.py:39-50).
     """
     ends = (responses == end_id) & (torch.arange(responses.shape[1], device=responses.device) >= after)
-    behind = (ends.long().cumsum(1) - ends.long()) > 0
-    return responses.masked_fill(behind, pad_id)
+    after_end = (ends.long().cumsum(1) - ends.long()) > 0
+    return responses.masked_fill(after_end, pad_id)
 
 
 def has_end(responses: Tensor, end_id: int, after: int) -> Tensor:
@@ -207,7 +207,7 @@ class Policy(nn.Module):
 
 
 def save_policy(policy: Policy, folder: Path, base: Path) -> None:
-    """A folder that transformers can load (weights, config, tokenizer), with the value head beside."""
+    """Write a folder that transformers can load: weights, config, the tokenizer of `base`, value_head.safetensors."""
     import shutil
 
     from safetensors.torch import save_file

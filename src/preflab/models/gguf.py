@@ -32,7 +32,10 @@ CONTROL = 3  # token type of special tokens (GGUF specification)
 
 
 def convert(source: Path, out: Path) -> None:
-    """Write config.json, model.safetensors, tokenizer.json and tokenizer_config.json to the folder `out`."""
+    """Write config.json, model.safetensors, tokenizer.json and tokenizer_config.json to the folder `out`.
+
+    Raises PreflabError if `source` is no GGUF file or holds another kind of model than SmolLM2's.
+    """
     from gguf import GGUFReader
     from safetensors.numpy import save_file
 
@@ -137,8 +140,8 @@ def _tokenizer(fields: dict[str, Any]) -> "Tokenizer":
 
 def _tokenizer_config(fields: dict[str, Any]) -> dict[str, Any]:
     tokens = fields["tokenizer.ggml.tokens"]
-    named = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
-    special = {f"{ours}_token": tokens[fields[f"tokenizer.ggml.{theirs}_token_id"]] for ours, theirs in named.items()}
+    pairs = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
+    special = {f"{ours}_token": tokens[fields[f"tokenizer.ggml.{theirs}_token_id"]] for ours, theirs in pairs.items()}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,

@@ -14,13 +14,24 @@ BLOCK = 4096  # tokens (ours): with the rows of one PPO step a block of logits i
 
 
 def logprobs(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """log softmax(hidden · weightᵀ)[target], `[rows]`; `hidden` `[rows, width]`, `weight` `[vocabulary, width]`."""
+    """log softmax(hidden · weightᵀ)[target], `[rows]`, in the type of `hidden`.
+
+    `hidden` `[rows, width]`, `weight` `[vocabulary, width]`, `targets` `[rows]` ids below the vocabulary.  Gradients go
+    to `hidden` and `weight`, once: backward uses up what forward kept.
+    """
     return _LogProbs.apply(hidden, weight, targets)
 
 
 class _LogProbs(torch.autograd.Function):
+    """The two passes of `logprobs`, with K = ⌈vocabulary / BLOCK⌉ blocks."""
+
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        """Log-probabilities `[rows]`.
+
+        Each block of logits `[rows, BLOCK]` becomes exp(logits − maximum) in place, and is kept where a gradient will
+        be asked for.  `chosen` `[rows]` is the target's logit, `offsets` `[K, rows]` the maximum of each block.
+        """
         keep = any(ctx.needs_input_grad)
         blocks, maxima, sums = [], [], []
         chosen = torch.zeros_like(targets, dtype=hidden.dtype)
@@ -42,6 +53,11 @@ class _LogProbs(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Gradients of hidden `[rows, width]` and weight `[vocabulary, width]`; `gradients`: one, `[rows]`.
+
+        Of a logit it is gradient · (1[target] − softmax).  softmax is the kept block times exp(maximum − log Σ exp),
+        so a block is scaled in place, the target's column is corrected, and two products use it up.
+        """
         hidden, weight, targets, offsets = ctx.saved_tensors
         (gradient,) = gradients
         blocks, ctx.blocks = ctx.blocks, []  # each is freed as soon as it is used up
@@ -58,6 +74,6 @@ class _LogProbs(torch.autograd.Function):
 
 
 def _inside(targets: Tensor, start: int, block: Tensor) -> tuple[Tensor, Tensor]:
-    """Which targets are in the block that begins at `start`, and the column of each (any, where it is not)."""
+    """Which targets `[rows]` are in the block that begins at id `start`, and the column of each (if not, any)."""
     width = block.shape[1]
     return (targets >= start) & (targets < start + width), (targets - start).clamp(0, width - 1)

