@@ -90,7 +90,9 @@ def queries(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
 
     folder = tmp_path_factory.mktemp("prepared")
     reviews = toy_reviews.corpus(folder / "corpus", toy_reviews.reviews(300))
-    prepare.run(toy_reviews.prepare_settings(), reviews, model, folder / "queries")
+    prepare.run(
+        toy_reviews.prepare_settings(), corpus=reviews, classifier_corpus=reviews, model=model, out=folder / "queries"
+    )
     return folder / "queries"
 
 

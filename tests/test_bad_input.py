@@ -2,6 +2,7 @@
 
 import errno
 import re
+import runpy
 import shutil
 import socket
 import sys
@@ -9,19 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from helpers import PROJECT
 from helpers.command_line import command, error_of
-from pipelines import fetch as fetch_pipeline
-from preflab import cli
 from preflab.downloads import wheels
-
-PROJECT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A folder with a copy of the project's conf/ and scripts."""
+    """A folder with a copy of the project's conf/, dvc.yaml and scripts."""
     for name in ("conf", "pipelines"):
         shutil.copytree(PROJECT / name, tmp_path / name)
+    shutil.copy(PROJECT / "dvc.yaml", tmp_path)
     return tmp_path
 
 
@@ -37,7 +36,7 @@ def test_unknown_choice_has_a_did_you_mean(workspace: Path) -> None:
     error = error_of(command(workspace, "pipelines.grid", "quick"))
     assert "labels=60kk" in error
     assert "did you mean '60k'" in error
-    assert "500, 5k, 60k, mock" in error
+    assert "500, 5k, 60k, direct" in error
     assert not (workspace / "instances.yaml").exists()
 
 
@@ -121,7 +120,7 @@ def test_read_only_output_folder_is_one_line(
     monkeypatch.setattr(Path, "mkdir", refuse)
     monkeypatch.setattr(sys, "argv", ["fetch", str(params), "--out", str(tmp_path / "raw")])
     with pytest.raises(SystemExit) as stopped:
-        cli.main(fetch_pipeline.main)
+        runpy.run_module("pipelines.fetch", run_name="__main__")
     assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1

@@ -1,6 +1,8 @@
 """Numbers of one policy, and a whole evaluation of the reference and of a policy on a tiny model."""
 
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -77,13 +79,18 @@ def evaluate_settings(method="sample", n=1):
     return stages.EvaluateStage(task(), EvaluationSettings(16, 3, 8, 1), RuntimeSettings(1, "fp32"), method, n)
 
 
+def run(cfg: stages.EvaluateStage, queries: Path, model: Path, out: Path, **folders: Path) -> dict[str, Any]:
+    """Numbers of the stage."""
+    return evaluate.run(cfg, queries=queries, model=model, out=out, **folders).metrics
+
+
 def test_the_reference_against_itself(tmp_path, model, queries, comparisons):
     cfg = evaluate_settings()
     zero, same = tmp_path / "zero", tmp_path / "same"
-    alone = evaluate.run(cfg, queries, model, comparisons, zero)
+    alone = run(cfg, queries, model, zero, comparisons=comparisons)
     assert "win_rate" not in alone
     assert alone["kl"] == pytest.approx(0, abs=1e-4)
-    found = evaluate.run(cfg, queries, model, comparisons, same, policy=model, zero_shot=zero)
+    found = run(cfg, queries, model, same, policy=model, reference=zero)
     assert found["kl"] == pytest.approx(0, abs=1e-4)
     assert (found["win_rate"], found["win_low"], found["win_high"]) == (0.5, 0.5, 0.5)  # the same texts: all tie
     texts = [pq.read_table(folder / "samples.parquet")["response"].to_pylist() for folder in (zero, same)]
@@ -95,7 +102,7 @@ def test_many_samples_of_the_reference_for_the_optimal_frontier(tmp_path, model,
     out = tmp_path / "out"
     cfg = evaluate_settings()
     cfg.frontier = FrontierSettings(contexts=2, samples=11)  # in parts of 8
-    evaluate.run(cfg, queries, model, comparisons, out)
+    run(cfg, queries, model, out, comparisons=comparisons)
     rows = pq.read_table(out / "samples.parquet")["reference_scores"].to_pylist()
     assert [len(row or []) for row in rows] == [11, 11, *[0] * 14]
     assert len({score for row in rows[:2] for score in row}) > 11
@@ -115,10 +122,10 @@ def test_an_evaluation_says_which_held_out_comparisons_the_reward_model_gets_rig
     ref = reference.load(RuntimeSettings(1, "fp32"), task(), queries, model, split="test")
     learned = reward_model.initial(ref.lm, 1)
     reward_model.save(learned, tmp_path / "reward", model)
-    evaluate.run(evaluate_settings(), queries, model, comparisons, tmp_path / "zero")
-    found = evaluate.run(
-        evaluate_settings(), queries, model, tmp_path / "zero", tmp_path / "out",
-        policy=model, reward=tmp_path / "reward", zero_shot=tmp_path / "zero",
+    run(evaluate_settings(), queries, model, tmp_path / "zero", comparisons=comparisons)
+    found = run(
+        evaluate_settings(), queries, model, tmp_path / "out",
+        policy=model, reward=tmp_path / "reward", reference=tmp_path / "zero",
     )  # fmt: skip
     data = batch_of(labels, ref.layout.pad_id, ref.queries.device)
     with torch.no_grad():
@@ -147,7 +154,7 @@ def test_best_of_n_is_the_sample_that_the_reward_likes_best(model, queries):
 
 
 def test_texts_of_a_baseline_are_scored_like_samples(tmp_path, model, queries, comparisons):
-    found = evaluate.run(evaluate_settings("lead_3"), queries, model, comparisons, tmp_path / "lead3")
+    found = run(evaluate_settings("lead_3"), queries, model, tmp_path / "lead3", comparisons=comparisons)
     rows = pq.read_table(tmp_path / "lead3" / "samples.parquet").to_pylist()
     assert all(row["query"].startswith(row["response"]) for row in rows)
     assert all(math.isnan(row["kl"]) for row in rows)
@@ -155,4 +162,4 @@ def test_texts_of_a_baseline_are_scored_like_samples(tmp_path, model, queries, c
     expected = labellers.load("judge", queries).score([], [row["response"] for row in rows])
     assert [row["judge"] for row in rows] == expected.tolist()
     with pytest.raises(PreflabError, match=r"test\.parquet: 16 of the first 16 queries have no reference response"):
-        evaluate.run(evaluate_settings("reference"), queries, model, comparisons, tmp_path / "none")
+        run(evaluate_settings("reference"), queries, model, tmp_path / "none", comparisons=comparisons)

@@ -120,7 +120,7 @@ def test_a_reward_model_trains_on_them_as_on_others(tmp_path, queries, model):
 
     def trained(number: int) -> dict[str, float]:
         cfg = RewardStage(task(), method.InitialSettings("5k", number), False, reward_settings(), RUNTIME, 1)
-        return reward_pipeline.run(cfg, argparse.Namespace(**paths), tracking.Silent())[0]
+        return reward_pipeline.run(cfg, argparse.Namespace(**paths), tracking.SilentRecord())[0]
 
     assert trained(8)["num_train"] == 8
     with pytest.raises(PreflabError, match=r"holds 8 comparisons, labels 5k needs 12; .* fewer comparisons\.heldout"):
@@ -245,10 +245,11 @@ def test_a_cell_reads_labels_in_place_of_making_them(tmp_path, monkeypatch):
     assert "comparisons" not in needed
     assert needed.index("human_labels") < needed.index("human_comparisons") < needed.index("reward")
     own = {kind.name: kind.owns(settings) for _, kind in kinds.order(settings)}
-    assert own["human_labels"]["labels"]["path"] == str(path)
-    assert (
-        "labels" not in own["human_comparisons"]["labeller"]
-    )  # another file is another stage `labels`, and that alone
+    assert own["human_labels"]["human_labels"]["path"] == str(path)
+    # another file is another stage `human_labels`; the comparisons are stale by what that stage gives, not by a setting
+    assert own["human_comparisons"]["labeller"].keys() == {
+        *("name", "scorer", "judge", "agreement", "flip_rate", "pool"),
+    }
     assert kinds.files_of("human_labels", own["human_labels"], "p") == {"file": str(path)}
     monkeypatch.chdir(tmp_path)
     assert kinds.files_of("human_labels", own["human_labels"], "p") == {"file": "mine.jsonl"}
@@ -287,7 +288,7 @@ def test_every_released_file_is_a_choice():
             ["labeller=human_tldr", "labeller.human_labels.max_bad=1.5"],
             r"max_bad=1\.5: must be a whole number, or a share",
         ),
-        (["labeller=human_tldr", "collection=online"], r"collection=online: the labels are of people, and nobody ans"),
+        (["labeller=human_tldr", "collection=online"], r"collection=online: human labels cannot be collected while a"),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused_before_anything_runs(tmp_path, lines, message):
@@ -347,7 +348,7 @@ def test_a_grid_is_built_on_labels_of_people(tmp_path, monkeypatch, vocabulary, 
     if schema == "released":
         said += "; 24 tokenised again from their text, as tiny has another tokenizer than the labels"
     assert facts["Labels of people"].startswith(said)
-    assert facts["Labels are from"] == "people (people)"
+    assert facts["Labels are from"] == "people (human)"
     assert ("labels", "own") in {
         (name, instance) for name, instance, _ in provenance.lineage(finished.cells[-1], finished)
     }

@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -23,11 +24,20 @@ from preflab.models import causal_lm, sources
 from preflab.models.encoding import token_id
 from preflab.settings import data, stages
 from preflab.settings.load import parse
-from preflab.stages.prepare import HALVES, run
+from preflab.stages import prepare
+from preflab.stages.prepare import HALVES
 
+TINY = sources.ASSETS / "tiny"
 START, END = 3, 4
 CONTEXT = 32  # of tiny_model.gpt2
 texts = st.lists(st.integers(0, 9), max_size=30)
+
+
+def run(
+    cfg: stages.PrepareStage, corpus: Path, out: Path, other: Path | None = None, model: Path = TINY
+) -> dict[str, Any]:
+    """Numbers of the stage; `other`: the corpus that the classifiers learn from."""
+    return prepare.run(cfg, corpus=corpus, classifier_corpus=other or corpus, model=model, out=out).metrics
 
 
 @given(texts, st.integers(1, 12), st.sampled_from([None, START]), st.sampled_from([None, END]))
@@ -67,7 +77,6 @@ def tokenizers() -> dict[str, Tokenizer]:
     return found
 
 
-TINY = sources.ASSETS / "tiny"
 TOKENIZERS = tokenizers()
 PIECES = [
     *(
@@ -188,7 +197,7 @@ def articles(split: str, count: int) -> list[dict[str, object]]:
 def test_references_stand_beside_their_queries(tmp_path):
     for split in ("train", "val", "test"):
         table(tmp_path / "corpus", articles(split, 12), split)
-    metrics = run(settings(), tmp_path / "corpus", TINY, tmp_path / "out")
+    metrics = run(settings(), tmp_path / "corpus", tmp_path / "out")
     for split, name in (("train", "train"), ("validation", "val"), ("test", "test")):
         rows = columns(tmp_path / "out", split)
         expected = [(f"It was {i}. So.", f"News {name} {i}.") for i in range(12) if i % 3]  # the others are left out
@@ -208,7 +217,7 @@ def test_copies_are_counted_and_shared_texts_leave_train(tmp_path):
     table(tmp_path / "corpus", articles("train", 12) + articles("train", 5) + shared, "train")
     table(tmp_path / "corpus", articles("val", 4), "val")
     table(tmp_path / "corpus", articles("test", 12), "test")
-    metrics = run(settings(), tmp_path / "corpus", TINY, tmp_path / "out")
+    metrics = run(settings(), tmp_path / "corpus", tmp_path / "out")
     found = {key: metrics[key] for key in ("documents", "duplicates", "shared_between_splits", "empty_documents")}
     assert found == {"documents": 28, "duplicates": 5, "shared_between_splits": 3, "empty_documents": 0}
     assert (metrics["queries_train"], metrics["queries_test"]) == (8, 8)  # every third has no reference
@@ -223,17 +232,15 @@ def test_another_corpus_trains_the_classifiers(tmp_path):
     ]
     other = table(tmp_path / "reviews", reviews)
     cfg = settings(classifier_corpus=data.CorpusSettings("reviews", "table", source="path", path="x"))
-    metrics = run(cfg, corpus, TINY, tmp_path / "out", other)
+    metrics = run(cfg, corpus, tmp_path / "out", other)
     assert metrics["labeller_documents"] + metrics["judge_documents"] == pytest.approx(240, abs=25)
     assert metrics["judge_accuracy_reviews"] == 1.0
     judge = linear.load(tmp_path / "out" / "classifiers", "judge")
     assert judge.accuracy(["lovely", "dreadful"], [1, 0]) == 1.0
-    alone = run(settings(), corpus, TINY, tmp_path / "alone")
+    alone = run(settings(), corpus, tmp_path / "alone")
     for split in corpora.SPLITS:  # the queries do not know of it
         assert columns(tmp_path / "out", split) == columns(tmp_path / "alone", split)
     assert set(metrics) - set(alone) == {f"{h}_{m}" for h in HALVES for m in ("documents", "accuracy_reviews")}
-    with pytest.raises(PreflabError, match="settings and folder of the corpus go together"):
-        run(settings(), corpus, TINY, tmp_path / "half", other)
 
 
 def test_a_source_that_no_text_is_from_is_named(tmp_path):
@@ -243,7 +250,7 @@ def test_a_source_that_no_text_is_from_is_named(tmp_path):
     with pytest.raises(
         PreflabError, match=r"query_sources=\['imdb'\]: none of the \d+ train texts .*is from one of these"
     ):
-        run(cfg, corpus, TINY, tmp_path / "out")
+        run(cfg, corpus, tmp_path / "out")
 
 
 def test_the_number_of_threads_does_not_change_a_classifier():
@@ -278,19 +285,19 @@ def test_classifier_learns_and_survives_saving(tmp_path):
 
 def test_prepare_refuses_queries_longer_than_the_context(tmp_path, model):
     with pytest.raises(PreflabError, match=rf"task\.query_length={CONTEXT}: .* context of {CONTEXT} tokens"):
-        run(prepare_settings(CONTEXT), tmp_path / "unread", model, tmp_path / "out")
+        run(prepare_settings(CONTEXT), tmp_path / "unread", tmp_path / "out", model=model)
 
 
 def test_a_corpus_without_periods_is_a_clear_error(tmp_path, model):
     folder = corpus(tmp_path / "corpus", reviews(60, period="it"))
     with pytest.raises(PreflabError, match=r"none of the \d+ train texts has a query .*task\.start_text=null"):
-        run(prepare_settings(), folder, model, tmp_path / "out")
+        run(prepare_settings(), folder, tmp_path / "out", model=model)
 
 
 def test_the_transformer_is_trained_where_a_labeller_wants_it(tmp_path, model):
     settings = prepare_settings()
     settings.transformer = data.TransformerSettings(1, 2, 16, 270, 24, 4, 16, 3e-3, 1, 1)
-    found = run(settings, corpus(tmp_path / "corpus", reviews(300)), model, tmp_path / "queries")
+    found = run(settings, corpus(tmp_path / "corpus", reviews(300)), tmp_path / "queries", model=model)
     good, bad = labellers.load("transformer", tmp_path / "queries").score(["", ""], ["good " * 8, "bad " * 8])
     assert good > bad
     assert found["transformer_accuracy"] > 0.6

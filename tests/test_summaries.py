@@ -137,12 +137,10 @@ def test_what_the_grid_lacks_is_named_with_its_command():
         name = "60k online vs supervised" if table.label == "table5" else "supervised"
         assert name not in {row.values["arm"] for row in table.rows}
         small, large = table.notes[-2:]
-        assert small.startswith("Not run: ")
-        assert f"{name} (CNN/DM)" in small
+        assert small.startswith("Not run: CNN/DM: ")
+        assert name in small
         assert small.endswith(f"`{COMMAND}` runs them.")
-        assert large.endswith(
-            "30k online (CNN/DM); all of TL;DR. `python -m pipelines.grid smollm2 && dvc repro` runs them."
-        )
+        assert large.endswith("30k online; TL;DR: all rows. `python -m pipelines.grid smollm2 && dvc repro` runs them.")
 
 
 def test_supervised_rl_of_either_collection_has_the_papers_number():
@@ -184,7 +182,7 @@ def test_a_text_in_place_of_a_number_has_the_same_form_in_every_file():
     columns = (Column("arm", "policy"), Column("ours", "ours", "interval", 1), Column("paper", "paper", "number", 0))
     row = TableRow({"arm": "supervised", "paper": 8.0, "ours": "not measured"}, ())
     table = Table(
-        "table8", "Table 8", columns, (row, TableRow({"arm": "b"}, ())), {}, tuple(not_run.notes([("a", "smoke")]))
+        "table8", "Table 8", columns, (row, TableRow({"arm": "b"}, ())), {}, tuple(not_run.notes([("", "a", "smoke")]))
     )
     assert table.markdown().splitlines()[4] == "| supervised | not measured | 8 |  |"
     assert "Not run: a. `python -m pipelines.grid smoke && dvc repro` runs them." in table.markdown()
@@ -199,7 +197,9 @@ def test_a_text_in_place_of_a_number_has_the_same_form_in_every_file():
 
 
 def test_every_form_of_the_tables_of_summaries_can_be_written():
-    for table in all_tables(GRID):
+    tables = all_tables(GRID)
+    assert len(tables) == 4
+    for table in tables:
         rows = list(csv.reader(io.StringIO(table.csv())))
         assert {len(row) for row in rows} == {len(rows[0])}
         assert table.latex().count(r" \\") == len(table.rows) + 1
