@@ -35,7 +35,7 @@ WAITING: dict[str, dict[str, str | None]] = {
 
 
 def precision(device: str, runs: int, names: list[str] | None, say: Callable[[str], None]) -> list[Row]:
-    """A row for `tiny` and each size of W1 (of those in `names`, if given): `seconds` by precision, medians.
+    """A row for `tiny` and each size of W1 (only those in `names`, unless it is None): `seconds` by precision, medians.
 
     `chose`: what auto was; `median`: its time over that of the better one, with the target.
     """
@@ -47,18 +47,18 @@ def precision(device: str, runs: int, names: list[str] | None, say: Callable[[st
     return rows
 
 
-def row_of_precision(size: Size, series: list[measure.Series]) -> Row:
-    """The row of `size`; `series` in the order of PRECISIONS.  The ratio is the median over the rounds."""
+def row_of_precision(size: Size, all_series: list[measure.Series]) -> Row:
+    """The row of `size`; `all_series` in the order of PRECISIONS.  The ratio is the median over the rounds."""
     row: Row = {"work": "precision", "size": size.name, "case": f"{size.name}: auto against the better of both"}
     row |= {"unit": "×", "target": f"≤ {SLOWER} ×", "met": None}
-    errors = [f"{one.who}: {one.error}" for one in series if one.error is not None]
+    errors = [f"{series.who}: {series.error}" for series in all_series if series.error is not None]
     if errors:
         return row | {"error": "; ".join(errors)}
-    seconds = {one.who: statistics.median(run["total"] for run in one.runs) for one in series}
-    better = series[0 if seconds["fp32"] <= seconds["bf16"] else 1]
-    ratio = statistics.median(a["total"] / b["total"] for a, b in zip(series[2].runs, better.runs, strict=True))
+    seconds = {series.who: statistics.median(run["total"] for run in series.runs) for series in all_series}
+    better, auto = all_series[0 if seconds["fp32"] <= seconds["bf16"] else 1], all_series[2]
+    ratio = statistics.median(a["total"] / b["total"] for a, b in zip(auto.runs, better.runs, strict=True))
     return row | {
-        "seconds": seconds, "chose": "bf16" if series[2].about["matmul"] == "medium" else "fp32",
+        "seconds": seconds, "chose": "bf16" if auto.about["matmul"] == "medium" else "fp32",
         "median": ratio, "met": ratio <= SLOWER, "runs": len(better.runs),
     }  # fmt: skip
 
@@ -81,8 +81,8 @@ def waiting(runs: int, say: Callable[[str], None]) -> list[Row]:
             workers[name] = Worker("benchmarks.engine:ppo_iteration", TINY, variables=variables)
             workers[name].run()
         for _ in range(runs):
-            for kind, beside in (("quiet", contextlib.nullcontext()), ("busy", busy_process())):
-                with beside:
+            for kind, company in (("quiet", contextlib.nullcontext()), ("busy", busy_process())):
+                with company:
                     for name, worker in workers.items():
                         times[name][kind].append(worker.run()["total"])
     except WorkerError as error:

@@ -1,4 +1,4 @@
-"""Floating-point operations that a work needs, whoever does it: multiply and add of matrix products and attention.
+"""Floating-point operations that a work needs: multiply and add of matrix products and attention.
 
 With L layers of width w, T = query + response tokens, R response tokens, V words:
 
@@ -8,8 +8,8 @@ With L layers of width w, T = query + response tokens, R response tokens, V word
 
 * W1, an episode: rollout = trunk + head (log-probabilities and values are kept from it); scoring = trunk + head of the
   reference, trunk of the reward model; optimisation = 4 epochs × 3 × (trunk + head).  The value head is not counted.
-* W2, a four-way comparison: 4 × 3 × trunk, each sample with its own copy of the query.  Who reads the query once needs
-  less and can pass 100 % of the peak.
+* W2, a four-way comparison: 4 × 3 × trunk, each sample with its own copy of the query.  Reading the query
+  once takes less, so that the rate can pass 100 % of the peak.
 * W3, a sequence: trunk + head.
 """
 

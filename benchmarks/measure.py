@@ -30,7 +30,7 @@ class Worker:
     """A process of `benchmarks.worker`, set up and waiting; `about` is what it said of itself.
 
     With `processes` > 1 under torchrun.  `threads` of each process; None: what torch chooses.  `variables` of its
-    environment, beside ours; those that are None are unset.
+    environment replace those of this process; None unsets it.
     """
 
     def __init__(
@@ -112,28 +112,28 @@ def in_turn(
     Neighbours in time share what else the machine was doing, so ratios are taken round by round.  A contender that
     fails is left out from then on.
     """
-    series = [Series(contender.who) for contender in contenders]
+    all_series = [Series(contender.who) for contender in contenders]
     workers: dict[str, Worker] = {}
-    for one, contender in zip(series, contenders, strict=True):
+    for series, contender in zip(all_series, contenders, strict=True):
         try:
-            workers[one.who] = start(contender.target, size)
-            one.about = workers[one.who].about
+            workers[series.who] = start(contender.target, size)
+            series.about = workers[series.who].about
         except WorkerError as error:
-            one.error = str(error)
+            series.error = str(error)
     try:
         for number in range(runs + 1):
-            for one in series:
-                if one.error is not None:
+            for series in all_series:
+                if series.error is not None:
                     continue
                 try:
-                    answer = workers[one.who].run()
+                    answer = workers[series.who].run()
                 except WorkerError as error:
-                    one.runs, one.error = [], str(error)
-                    del workers[one.who]
+                    series.runs, series.error = [], str(error)
+                    del workers[series.who]
                     continue
                 if number > 0:
-                    one.runs.append(answer)
+                    series.runs.append(answer)
     finally:
         for worker in workers.values():
             worker.close()
-    return series
+    return all_series

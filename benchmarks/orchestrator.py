@@ -1,7 +1,8 @@
-"""W5: what `dvc repro`, plan, sweep, report and `--help` take beside the work of the stages.
+"""W5: what `dvc repro`, plan, sweep, report and `--help` take in addition to the work of the stages.
 
-On scratch workspaces with stub stages (tests/workspace.py): the project's conf/, dvc.yaml and orchestration, and
-stages that take no time, or sleep.  `python -m benchmarks.orchestrator [WORD …]`: the rows whose case has such a word.
+On scratch workspaces with stub stages (tests/helpers/workspace.py): the project's conf/, dvc.yaml and orchestration,
+and stages that take no time, or sleep.  `python -m benchmarks.orchestrator [WORD …]`: only the rows whose case contains
+one of these words.
 """
 
 import argparse
@@ -36,7 +37,7 @@ ASLEEP = 4.0  # seconds of a stage in the sweep that is timed
 RECORDED = 1000  # stage runs of the report
 
 sys.path.insert(0, str(ROOT / "tests"))
-workspace: Any = importlib.import_module("workspace")
+workspace: Any = importlib.import_module("helpers.workspace")
 
 AT_SIZE = [
     "no-op dvc repro",
@@ -87,7 +88,7 @@ print(ended[0], ended[-1])
 LOG = """
 import json, sys
 from pathlib import Path
-from preflab import tracking
+from preflab.records import tracking
 
 assert tracking.log_grid("recorded", json.load(sys.stdin), Path.cwd(), {})
 """
@@ -96,7 +97,7 @@ assert tracking.log_grid("recorded", json.load(sys.stdin), Path.cwd(), {})
 def main() -> None:
     """Print every row as it comes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.orchestrator", description=__doc__)
-    parser.add_argument("cases", nargs="*", help="only the rows in whose case one of these words is")
+    parser.add_argument("cases", nargs="*", help="only the rows whose case contains one of these words")
     parser.add_argument("--runs", type=int, default=5, help="of each (default: %(default)s)")
     args = parser.parse_args()
     for row in measured(args.runs, args.cases):
@@ -112,29 +113,29 @@ def rows(runs: int = 5) -> list[Row]:
 
 
 def measured(runs: int, words: list[str] | None = None) -> Iterator[Row]:
-    """The rows, one after the other; with `words` only those whose case has one of them."""
+    """The rows, one after the other; with `words` only those whose case contains one of them."""
 
-    def wanted(*cases: str) -> bool:
+    def selected(*cases: str) -> bool:
         return not words or any(word in case for word in words for case in cases)
 
     with tempfile.TemporaryDirectory(prefix="preflab-") as scratch:
         for count in INSTANCES:
-            if wanted(*(f"{case}, {count} instances" for case in AT_SIZE)):
-                for one in at_size(count, Path(scratch) / str(count), runs):
-                    if wanted(one["case"]):
-                        yield one
-        if wanted(SWEEP):
+            if selected(*(f"{case}, {count} instances" for case in AT_SIZE)):
+                for measurement in at_size(count, Path(scratch) / str(count), runs):
+                    if selected(measurement["case"]):
+                        yield measurement
+        if selected(SWEEP):
             yield sweep_overhead(Path(scratch) / "sweep", runs)
-        if wanted(REPORT):
+        if selected(REPORT):
             yield from report(Path(scratch) / "report", runs)
         for name in sorted(path.stem for path in (ROOT / "pipelines").glob("[!_]*.py")):
-            if wanted(f"--help of {name}"):
+            if selected(f"--help of {name}"):
                 help_of = partial(run, ROOT, sys.executable, "-m", f"pipelines.{name}", "--help")
                 yield row(f"--help of {name}", timed(runs, help_of))
 
 
 def at_size(count: int, root: Path, runs: int) -> Iterator[Row]:
-    """A grid of so many stages, all of them built."""
+    """A grid of at least `count` stages, all of them built."""
     seeds = -(-(count - SHARED) // EACH_SEED)
     workspace.make(root, spec(seeds))
     run(root, sys.executable, "-c", BUILD)
@@ -152,60 +153,60 @@ def at_size(count: int, root: Path, runs: int) -> Iterator[Row]:
 
 def executed_by_dvc(root: Path, runs: int) -> list[float]:
     """Seconds that each further stage takes, without those of the stage itself."""
-    stages, own = rewards(root), stub(root)
+    stages, stub_seconds = rewards(root), stub(root)
 
     def forced(number: int) -> float:
         return timed(1, partial(run, root, "dvc", "repro", "-f", "-s", *stages[:number]))[0]
 
-    return [(forced(EXECUTED + 1) - forced(1)) / EXECUTED - own for _ in range(runs)]
+    return [(forced(EXECUTED + 1) - forced(1)) / EXECUTED - stub_seconds for _ in range(runs)]
 
 
 def executed_by_runner(root: Path, runs: int) -> list[float]:
     """The same for what a sweep starts, one after the other."""
-    stages, own = rewards(root)[: EXECUTED + 1], stub(root)
-    found = []
+    stages, stub_seconds = rewards(root)[: EXECUTED + 1], stub(root)
+    overheads = []
     for number in range(runs):
         for stage in stages:  # a seed that no run has had: nothing to restore
             file = root / "params" / "reward" / f"{stage.partition('@')[2]}.yaml"
             file.write_text(re.sub(r"(?m)^seed: .*", f"seed: {10_000 + number}", file.read_text()))
         said = run(root, sys.executable, "-c", RUNNER, *stages)
         first, last = said.split()
-        found.append((float(last) - float(first)) / EXECUTED - own)
-    return found
+        overheads.append((float(last) - float(first)) / EXECUTED - stub_seconds)
+    return overheads
 
 
 def sweep_overhead(root: Path, runs: int) -> Row:
     """A sweep of 2 × 2 cells from nothing, every stage asleep: what it takes beyond the best schedule."""
-    over = []
+    overheads = []
     for number in range(runs):
-        here = root / str(number)
-        workspace.make(here, spec(1))
-        graph = build(here, "quick").graph()
-        stages = dict.fromkeys(graph, ASLEEP + stub(here))
-        check = partial(run, here, sys.executable, "-m", "pipelines.grid", "--check")
+        folder = root / str(number)
+        workspace.make(folder, spec(1))
+        graph = build(folder, "quick").graph()
+        stages = dict.fromkeys(graph, ASLEEP + stub(folder))
+        check = partial(run, folder, sys.executable, "-m", "pipelines.grid", "--check")
         stages["params"] = statistics.median(timed(3, check))
-        shutil.rmtree(here / "params")
+        shutil.rmtree(folder / "params")
         best = estimate.times(graph, stages, WORKERS).parallel
         line = [*sweep_line(1), f"hydra.launcher.jobs={WORKERS}"]
-        store = f"sqlite:///{here}/mlflow.db"
-        sweep = partial(run, here, *line, STUB_SLOW="all", STUB_SECONDS=str(ASLEEP), MLFLOW_TRACKING_URI=store)
-        over.append(timed(1, sweep)[0] - best)
+        store = f"sqlite:///{folder}/mlflow.db"
+        sweep = partial(run, folder, *line, STUB_SLOW="all", STUB_SECONDS=str(ASLEEP), MLFLOW_TRACKING_URI=store)
+        overheads.append(timed(1, sweep)[0] - best)
     chain = longest(graph)
     case = f"{SWEEP} of {chain} stages, in all {len(graph)} of {ASLEEP:.0f} s, {WORKERS} workers"
-    return row(case, over, 0.1 * best + 0.5 * chain)
+    return row(case, overheads, 0.1 * best + 0.5 * chain)
 
 
 def longest(graph: dict[str, set[str]]) -> int:
     """Stages on the longest chain."""
     depth: dict[str, int] = {}
-    for stage, above in graph.items():  # upstream first
-        depth[stage] = 1 + max((depth[other] for other in above), default=0)
+    for stage, upstream in graph.items():  # upstream first
+        depth[stage] = 1 + max((depth[other] for other in upstream), default=0)
     return max(depth.values())
 
 
 def report(root: Path, runs: int) -> Iterator[Row]:
-    """The report of a grid whose stages were RECORDED runs: from its files, and from what MLflow has of it."""
-    fabricate: Any = importlib.import_module("test_report")
+    """The report of a grid whose stages were RECORDED runs: from its files, and from MLflow."""
+    fabricate: Any = importlib.import_module("helpers.report_files")
     policies = (RECORDED - len(fabricate.UPSTREAM)) // 3  # a record of reward, ppo and evaluate for each
     example = fabricate.CELLS["sentiment-5k-offline-1"]
     names = {f"sentiment-5k-offline-{seed}": (*example[:2], seed, *example[3:]) for seed in range(1, policies + 1)}
@@ -259,14 +260,14 @@ def run(root: Path, *command: str, stdin: str | None = None, **env: str) -> str:
 
 
 def timed(runs: int, what: Callable[[], object], before: Callable[[], object] = lambda: None) -> list[float]:
-    """Seconds of each run; with more than one, after one that does not count."""
-    found = []
+    """Seconds of each run; of several after a warm-up, which does not count."""
+    seconds = []
     for _ in range(runs + (runs > 1)):
         before()
         start = time.monotonic()
         what()
-        found.append(time.monotonic() - start)
-    return found[-runs:]
+        seconds.append(time.monotonic() - start)
+    return seconds[-runs:]
 
 
 def row(case: str, seconds: list[float], most: float | None = None) -> Row:

@@ -33,10 +33,10 @@ class Product(NamedTuple):
 
 def products(device: str) -> list[Product]:
     """The squares, and the shapes of PPO at S and M."""
-    found = [Product(f"{n}³", n, n, n) for n in [1024, 2048, 4096, *([8192] if device == "cuda" else [])]]
+    squares_and_shapes = [Product(f"{n}³", n, n, n) for n in [1024, 2048, 4096, *([8192] if device == "cuda" else [])]]
     for size in sizes("W1", device)[:2]:
-        found += shapes(size)
-    return found
+        squares_and_shapes += shapes(size)
+    return squares_and_shapes
 
 
 def shapes(size: Size) -> list[Product]:
@@ -49,8 +49,8 @@ def shapes(size: Size) -> list[Product]:
 
 def best(peaks: list[dict[str, Any]], precision: str) -> float | None:
     """The peak in GFLOP/s; None for a bf16 that is not faster than fp32: the machine only imitates it."""
-    found = {p: max(row["best"] for row in peaks if row["precision"] == p) for p in PRECISIONS}
-    return None if precision == "bf16" and found["bf16"] <= found["fp32"] else found[precision]
+    fastest = {p: max(row["best"] for row in peaks if row["precision"] == p) for p in PRECISIONS}
+    return None if precision == "bf16" and fastest["bf16"] <= fastest["fp32"] else fastest[precision]
 
 
 def main() -> None:

@@ -14,25 +14,27 @@ def of_work(
     work: str, size: Size, ours: Series, theirs: Sequence[Series], peaks: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """A row for each; ours is compared with the peer, if there is one and both have run."""
-    rows = [_row(work, size, one, peaks) for one in [ours, *theirs]]
+    rows = [_row(work, size, series, peaks) for series in [ours, *theirs]]
     for peer in theirs:
         if ours.runs and peer.runs:
             rows[0]["against"] = compare(ours, peer)
     return rows
 
 
-def _row(work: str, size: Size, one: Series, peaks: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(work: str, size: Size, series: Series, peaks: list[dict[str, Any]]) -> dict[str, Any]:
     """Seconds an iteration; `per_second` in units of the work; `of_peak` and `phases_of_peak` from medians, 0 … 1."""
-    row: dict[str, Any] = {"work": work, "size": size.name, "who": one.who, "settings": dataclasses.asdict(size)}
-    if one.error is not None:
-        return row | {"error": one.error}
-    seconds = [run["total"] for run in one.runs]
+    row: dict[str, Any] = {"work": work, "size": size.name, "who": series.who, "settings": dataclasses.asdict(size)}
+    if series.error is not None:
+        return row | {"error": series.error}
+    seconds = [run["total"] for run in series.runs]
     median = statistics.median(seconds)
-    phases = {phase: statistics.median(run["phases"][phase] for run in one.runs) for phase in one.runs[0]["phases"]}
+    phases = {
+        phase: statistics.median(run["phases"][phase] for run in series.runs) for phase in series.runs[0]["phases"]
+    }
     needed = flops.needed(work, size)
     gflop = sum(needed.values()) * size.batch / 1e9
     best = {precision: peak.best(peaks, precision) for precision in ("fp32", "bf16")}
-    return row | one.about | {
+    return row | series.about | {
         "unit": UNITS[work],
         "median": median, "low": min(seconds), "high": max(seconds), "phases": phases,
         "per_second": size.batch / median,
@@ -42,13 +44,14 @@ def _row(work: str, size: Size, one: Series, peaks: list[dict[str, Any]]) -> dic
             phase: {p: needed[phase] * size.batch / 1e9 / phases[phase] / speed for p, speed in best.items() if speed}
             for phase in phases if phase in needed
         },
-        "memory": memory(one), "other_cpu": statistics.median(run["other_cpu"] for run in one.runs), "runs": one.runs,
+        "memory": memory(series), "other_cpu": statistics.median(run["other_cpu"] for run in series.runs),
+        "runs": series.runs,
     }  # fmt: skip
 
 
-def memory(one: Series) -> int:
+def memory(series: Series) -> int:
     """Peak bytes: of the GPU where the work was on one, else of the process."""
-    last = one.runs[-1]
+    last = series.runs[-1]
     return int(last["rss"] if last["cuda"] is None else last["cuda"])
 
 

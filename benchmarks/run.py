@@ -1,10 +1,9 @@
 """Measure preflab, the machine's peak and what a user would pick instead, into reports/benchmarks/DEVICE.json and .md.
 
-Each measurement in a process of its own, a warm-up first.  What is not measured this time stays in the files as it was.
+Each measurement in a process of its own, a warm-up first.  Rows that are not measured this time stay in the files.
 """
 
 import argparse
-import importlib.util
 import json
 import shlex
 import subprocess
@@ -76,8 +75,8 @@ def machine_and_peak() -> Row:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.peak"], cwd=measure.ROOT, stdout=subprocess.PIPE, text=True, check=True
     )
-    found: Row = json.loads(done.stdout)
-    return found
+    results: Row = json.loads(done.stdout)
+    return results
 
 
 def measured(work: str, args: argparse.Namespace, results: Row) -> Iterable[tuple[str, tuple[str, ...], list[Row]]]:
@@ -117,36 +116,34 @@ def model_work(work: str, size: Any, args: argparse.Namespace, peaks: list[Row])
     if args.peers and peer is None:
         say(f"{work}: TRL is not installed (`pip install '.[bench]'`), ours is measured alone")
     ours, *theirs = measure.in_turn([workloads.OURS[work], *([peer] if peer else [])], size, args.runs)
-    found = rows.of_work(work, size, ours, theirs, peaks)
-    for row in found:
+    compared = rows.of_work(work, size, ours, theirs, peaks)
+    for row in compared:
         result = row.get("error") or f"{row['median']:.3g} s ({row['low']:.3g}–{row['high']:.3g})"
         ratio = f", {row['against']['median']:.2f} × {row['against']['who']}" if "against" in row else ""
         say(f"{work} {size.name} {row['who']}: {result}{ratio}")
-    return found
+    return compared
 
 
 def labelling(runs: int) -> list[Row]:
     """W4."""
     from benchmarks import labelling, measure, rows, workloads
 
-    found = []
+    rates = []
     for work in labelling.WORKS:
         (series,) = measure.in_turn([workloads.Contender("preflab", work.target)], None, runs)
-        found.append(rows.of_rate("W4", work.case, work.unit, work.items, series))
-        say_rate(found[-1])
-    return found
+        rates.append(rows.of_rate("W4", work.case, work.unit, work.items, series))
+        say_rate(rates[-1])
+    return rates
 
 
 def orchestration() -> list[Row]:
-    """W5, where benchmarks/orchestrator.py is there."""
-    if importlib.util.find_spec("benchmarks.orchestrator") is None:
-        say("W5: benchmarks/orchestrator.py is not there; left out")
-        return []
-    orchestrator = importlib.import_module("benchmarks.orchestrator")
-    found: list[Row] = orchestrator.rows()
-    for row in found:
+    """W5."""
+    from benchmarks import orchestrator
+
+    rates = orchestrator.rows()
+    for row in rates:
         say_rate(row)
-    return found
+    return rates
 
 
 def replaced(old: list[Row], new: list[Row], key: tuple[str, ...]) -> list[Row]:

@@ -71,8 +71,8 @@ def _works(rows: Sequence[Row]) -> str:
     note = (
         f"{titles}. Seconds are medians of an iteration; contenders ran in turn, and `× peer` is the median over the "
         "rounds of the peer's time over ours. Fractions of the peak are of the FLOPs that the work needs "
-        "(benchmarks/flops.py), which whoever does less can exceed. `other CPU`: what other processes took of the "
-        "machine; distrust rows above 10 %."
+        "(benchmarks/flops.py); an implementation that needs fewer can pass 100 %. `other CPU`: what other "
+        "processes took of the machine; distrust rows above 10 %."
     )
     return f"## Works\n\n{note}\n\n" + table(header, [_work(row) for row in rows], left=3)
 

@@ -1,4 +1,4 @@
-"""What the project has set itself, and what the rows say about it."""
+"""The targets of the project, and whether the rows meet them."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -36,8 +36,8 @@ def of_peak(row: Row) -> float | None:
 
 def optimisation_of_peak(row: Row) -> float | None:
     """The same in the optimisation phase."""
-    found = row["phases_of_peak"]["optimisation"]
-    return found.get("bf16", found["fp32"])
+    fractions = row["phases_of_peak"]["optimisation"]
+    return fractions.get("bf16", fractions["fp32"])
 
 
 def times(value: float) -> str:

@@ -66,10 +66,10 @@ def measure(run: Callable[[], dict[str, float]]) -> dict[str, Any]:
     `other_cpu`: the share of the machine's CPU time that other processes took meanwhile (0 … 1), torchrun's other
     ranks among them.
     """
-    busy, own, start = busy_seconds(), time.process_time(), time.perf_counter()
+    busy, process, start = busy_seconds(), time.process_time(), time.perf_counter()
     phases = run()
     wall = time.perf_counter() - start
-    other = max(busy_seconds() - busy - (time.process_time() - own), 0.0) / (wall * (os.cpu_count() or 1))
+    other = max(busy_seconds() - busy - (time.process_time() - process), 0.0) / (wall * (os.cpu_count() or 1))
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "phases": phases,

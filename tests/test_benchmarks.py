@@ -205,7 +205,7 @@ def test_a_worker_waits_as_a_stage_does_unless_told_otherwise(log: Path, monkeyp
         (choices.UNSET, None),
         ({"GOMP_SPINCOUNT": "7"}, "7"),
     ):
-        worker = measure.Worker("fake:counted", TINY, variables=variables)
+        worker = measure.Worker("fake:killed", variables=variables)
         environment = Path(f"/proc/{worker.process.pid}/environ").read_text().split("\0")
         worker.close()
         found = dict(line.split("=", 1) for line in environment if "=" in line)

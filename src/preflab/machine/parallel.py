@@ -32,12 +32,12 @@ def size() -> int:
 
 def launch(module: str) -> None:
     """Become `torchrun … -m module` with the same arguments, if PREFLAB_PROCESSES asks for more than one process."""
-    wanted = os.environ.get("PREFLAB_PROCESSES", "1")
-    if not wanted.isdigit() or int(wanted) < 1:
-        raise PreflabError(f"PREFLAB_PROCESSES={wanted}: expected a whole number of processes, 1 or more")
-    if int(wanted) > 1 and "RANK" not in os.environ:
+    processes = os.environ.get("PREFLAB_PROCESSES", "1")
+    if not processes.isdigit() or int(processes) < 1:
+        raise PreflabError(f"PREFLAB_PROCESSES={processes}: expected a whole number of processes, 1 or more")
+    if int(processes) > 1 and "RANK" not in os.environ:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # until runtime.start; torchrun sets it too, with a warning
-        runner = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", wanted, "-m"]
+        runner = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes, "-m"]
         os.execv(sys.executable, [sys.executable, *runner, "--", module, *sys.argv[1:]])  # --run is not torchrun's
 
 

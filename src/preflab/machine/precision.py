@@ -140,9 +140,9 @@ def processor() -> str:
     info = Path("/proc/cpuinfo")
     fields = dict(re.findall(r"^([^\t\n]+)\t*: (.*)$", info.read_text(), re.MULTILINE)) if info.exists() else {}
     names = ("model name", "cpu family", "model", "stepping", "CPU implementer", "CPU part", "CPU revision")
-    known = [fields["model name"]] if "model name" in fields else []
-    known += [f"{name.removeprefix('cpu ')} {fields[name]}" for name in names[1:] if name in fields]
-    return ", ".join(known) or platform.processor() or platform.machine()
+    parts = [fields["model name"]] if "model name" in fields else []
+    parts += [f"{name.removeprefix('cpu ')} {fields[name]}" for name in names[1:] if name in fields]
+    return ", ".join(parts) or platform.processor() or platform.machine()
 
 
 def measure() -> Measurement:
