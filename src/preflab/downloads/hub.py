@@ -106,12 +106,12 @@ def _download(url: str, about: "HfFileMetadata", blob: Path) -> None:
                 return
             while not _append(url, part, about.size):
                 pass
-            found = _hash(part, blob.name)
-            if found in (None, blob.name):
+            content = _hash(part, blob.name)
+            if content in (None, blob.name):
                 part.rename(blob)
                 return
             part.unlink()
-    raise PreflabError(f"{url}: found {found}, the hub says {blob.name}, twice; is HF_ENDPOINT a mirror to be trusted?")
+    raise PreflabError(f"{url}: found {content}, the hub says {blob.name}, twice; is HF_ENDPOINT a mirror to be trusted?")
 
 
 def _append(url: str, part: Path, size: int | None) -> bool:

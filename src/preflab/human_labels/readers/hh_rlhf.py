@@ -27,7 +27,7 @@ def rows(fields: dict[str, Any], folder: str) -> Iterator[LabelRow]:
 
 
 def split(chosen: str, rejected: str) -> tuple[str, list[str]]:
-    """The query that two conversations share, and how each goes on."""
+    """The query that two conversations share, and how each continues."""
     same = take.common_start(chosen, rejected)
     if TURN not in same:
         raise UnusableError(f"chosen and rejected share {take.shown(same)}, expected a start that ends with {TURN!r}")
