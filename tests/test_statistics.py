@@ -91,18 +91,6 @@ def test_bootstrap_of_one_value_or_constants_has_no_width():
     assert bootstrap(np.full((2, 9), 0.25)) == (0.25, 0.25, 0.25)
 
 
-def test_a_position_bias_costs_votes_but_the_majority_favours_nobody():
-    contexts = 4_000
-    gap = np.where(np.arange(contexts) % 2 == 0, 1.0, -1.0)
-    fair, biased = (majority(gap, np.zeros(contexts), 0.5, 3, seed=4, bias=bias) for bias in (0.0, 1.5))
-    error = 4 * sqrt(0.25 / contexts)
-    assert biased.mean() == pytest.approx(0.5, abs=error)
-    # a vote for the better: σ((1 ± 1.5)/½), each half of the time
-    p = (1 / (1 + exp(-5)) + 1 / (1 + exp(1))) / 2
-    assert (biased == (gap > 0)).mean() == pytest.approx(3 * p**2 - 2 * p**3, abs=error)
-    assert (fair == (gap > 0)).mean() > (biased == (gap > 0)).mean()
-
-
 def test_bootstrap_of_a_ratio_weighs_contexts_by_their_wholes():
     assert bootstrap_ratio([1, 0, 3], [2, 0, 3]).mean == pytest.approx(4 / 5)
     assert bootstrap_ratio([1, 1], [2, 2]) == (0.5, 0.5, 0.5)

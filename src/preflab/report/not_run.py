@@ -43,12 +43,22 @@ def command(grid: str = CLAIMS) -> str:
     return f"python -m pipelines.grid {grid} && dvc repro"
 
 
-def notes(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """One note for each grid that builds some of the missing rows `(name, grid)`."""
-    by_grid: dict[str, list[str]] = {}
-    for name, grid in rows:
-        by_grid.setdefault(grid, []).append(name)
-    return [f"Not run: {'; '.join(names)}. `{command(grid)}` runs them." for grid, names in by_grid.items()]
+def notes(rows: Iterable[tuple[str, str, str]]) -> list[str]:
+    """One note for each grid that builds some of the missing rows `(task, name, grid)`; a task may be empty.
+
+    `Not run: sentiment: 200, 500; descriptiveness: 200. …`
+    """
+    by_grid: dict[str, dict[str, list[str]]] = {}
+    for task, name, grid in rows:
+        by_grid.setdefault(grid, {}).setdefault(task, []).append(name)
+    return [
+        f"Not run: {'; '.join(_of_task(task, names) for task, names in by_task.items())}. `{command(grid)}` runs them."
+        for grid, by_task in by_grid.items()
+    ]
+
+
+def _of_task(task: str, names: list[str]) -> str:
+    return (f"{task}: " if task else "") + ", ".join(names)
 
 
 def lines(built: Collection[str]) -> list[tuple[str, str]]:

@@ -59,15 +59,18 @@ def build(grid: GridResults, claims: Path, layout: Path) -> ReportContents:
     `claims`: conf/claims.yaml; `layout`: conf/report.yaml.  Raises PreflabError for what is wrong with either, and for
     samples that cannot be compared.
     """
-    decided = claims_.decide(claims, grid)
-    return ReportContents(
-        grid,
-        decided,
-        claims_.table(grid, decided),
-        sections.build(grid, layout),
-        provenance.stages(grid),
-        provenance.provenance(grid),
-    )
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):  # products of the bootstrap are small: more threads take longer
+        decided = claims_.decide(claims, grid)
+        return ReportContents(
+            grid,
+            decided,
+            claims_.table(grid, decided),
+            sections.build(grid, layout),
+            provenance.stages(grid),
+            provenance.provenance(grid),
+        )
 
 
 def write(report: ReportContents, out: Path) -> list[Path]:

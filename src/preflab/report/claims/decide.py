@@ -148,11 +148,14 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 
     Raises PreflabError for a missing file or key, a misspelt key, and a check that is not sound.
     """
-    from omegaconf import OmegaConf
+    import yaml
 
     if not path.exists():
         raise PreflabError(f"{path}: not found; it holds the claims and their bounds")
-    entries: Any = OmegaConf.to_container(OmegaConf.load(path))
+    try:
+        entries = yaml.safe_load(path.read_text())
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PreflabError(f"{path}: cannot be read ({' '.join(str(error).split())}); mend it") from error
     for key, entry in entries.items():
         where = f"{path}: {key}"
         for name in entry:

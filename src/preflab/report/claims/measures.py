@@ -107,8 +107,8 @@ def shortfall(pair: ArmPair) -> Measurement:
     if n < 2:
         raise NotMeasuredError(f"{cell.id}: too few samples of the reference (evaluation.frontier), or too small a KL")
     three = stack([(pair.of, "true_score"), (zero, "true_score"), (zero, f"{BEST_OF}{n}")])
-    text = f"gain over zero-shot that {pair.of.name} (KL {kl:.1f}) lacks of best-of-{n}'s (KL "
-    text += f"{frontier.best_of_n_kl(n):.1f})"
+    best = f"best-of-{n} (KL {frontier.best_of_n_kl(n):.1f})"
+    text = f"share of the gain of {best} over zero-shot that {pair.of.name} (KL {kl:.1f}) does not reach"
     return _measured(three, lambda a, z, o: 100 * (o - a) / (o - z), text)
 
 

@@ -1,7 +1,7 @@
 """The paper's numbers on summaries (its Tables 4, 5, 7 and 8, the sentences of its Figure 5), by task and policy.
 
-The paper's text could not be read: each number has its source, in the words of `SOURCES`.  Policies have the names of
-results.arm_name, but supervised-rl is without its collection, which no source names.
+The paper's text could not be read: each number has its source, in the words of captions.SOURCES.  Policies have the
+names of results.arm_name, but supervised-rl is without its collection, which no source names.
 """
 
 from typing import NamedTuple
@@ -11,11 +11,6 @@ from preflab.report.paper.style import PublishedValue
 TITLES = {"tldr": "TL;DR", "cnndm": "CNN/DM"}  # in the paper's order
 ONLINE = "60k online"  # the paper's "60k fine-tuned"
 SUPERVISED_RL = "supervised-rl 60k"  # its "supervised + 60k fine-tuned"
-
-SOURCES = (
-    "The paper's text could not be read. Its numbers are from others' notes on it, from the authors' own article, or "
-    "from memory: not verified, with our confidence in brackets."
-)
 
 
 class PublishedRouge(NamedTuple):

@@ -44,7 +44,7 @@ def ablations(grid: GridResults) -> list[Table]:
         "in nothing else. Distinct-1: different words over all words of all responses. Held-out accuracy: that of the "
         "reward model in force at the end, mean over seeds ± standard error over comparisons.",
         "conf/ablation/ says what each of them changes.",
-        *not_run.notes((name, not_run.CLAIMS) for name in missing),
+        *not_run.notes(("", name, not_run.CLAIMS) for name in missing),
     ]
     return [captions.table(grid, "ablations", "Ablations, each under its base", heads, rows, notes)]
 
@@ -108,10 +108,10 @@ def table_10(grid: GridResults) -> list[Table]:
         Column(ENTROPY, "entropy bonus instead", "quote"),
     )
     notes = [
-        f"The first {CONTEXTS} test contexts, not chosen; first seed of each policy. In brackets the labeller's score "
+        f"The first {CONTEXTS} test contexts, not chosen; first seed of each policy. In brackets the true score "
         "in standard deviations of the reference; means over all contexts in the first row of a policy.",
         f"In the paper the reward without the penalty is about +{TABLE_10_REWARD:.1f} log-odds ({TABLE_10_SOURCE}).",
-        *not_run.notes((name, not_run.CLAIMS) for name in sorted(missing)),
+        *not_run.notes(("", name, not_run.CLAIMS) for name in sorted(missing)),
     ]
     return [captions.table(grid, "table10", "Table 10. Samples without the KL penalty", heads, rows, notes)]
 

@@ -41,7 +41,7 @@ def table_9(grid: GridResults) -> list[Table]:
         "two labellers agree as two people do; the judge, another scorer, stands for the paper's authors. No question "
         "of four is put to two judges.",
         TABLE_9_DOUBT,
-        *not_run.notes((f"{task}: {pair}", not_run.LARGE) for task, pair in missing),
+        *not_run.notes((task, pair, not_run.LARGE) for task, pair in missing),
     ]
     return [captions.table(grid, "table9", "Table 9. Agreement of labellers", columns, rows, notes)]
 

@@ -64,7 +64,7 @@ def table_1(grid: GridResults) -> list[Table]:
         "The direct policy is trained on the labeller's own score. In the paper people judged, to whom that score was "
         "only a proxy; here labels and judge imitate that score, so this row shows what comparisons cost and not that "
         "a proxy fails. A direct policy of another labeller shows the latter, where the grid has one.",
-        *not_run.notes((f"{task}: {a} vs {b}", not_run.CLAIMS) for task, a, b in missing),
+        *not_run.notes((task, f"{a} vs {b}", not_run.CLAIMS) for task, a, b in missing),
     ]
     return [captions.table(grid, "table1", "Table 1. Which of two policies is preferred", columns, rows, notes)]
 
@@ -165,7 +165,7 @@ def figure_2(grid: GridResults) -> list[Table]:
         f"read from the start of its Figure 2 ({FIGURE_2_START}).",
         "Optimum: the reward of the best policy at the same KL, from weighted samples of the reference; the paper's is "
         f"{FIGURE_3_OPTIMAL[-1]} at KL {FIGURE_3_OPTIMAL_KL[-1]} (Figure 3, digitised).",
-        *not_run.notes((f"{closest or MOCK_TASKS[0]}: {name}", not_run.CLAIMS) for name in FIGURE_2 if name not in run),
+        *not_run.notes((closest or MOCK_TASKS[0], name, not_run.CLAIMS) for name in FIGURE_2 if name not in run),
     ]
     title = "Figure 2 in numbers. Reward at the end of training"
     return [captions.table(grid, "figure2_end", title, columns, rows, notes)]
@@ -206,7 +206,7 @@ def figure_4(grid: GridResults) -> list[Table]:
     if not rows:
         return []
     run = {(family.task, arm.first.row["labels"]) for family in style_by_labels(grid) for arm in offline(family)}
-    missing = [f"{task}: {labels}" for task in FIGURE_4 for labels in FIGURE_4_LABELS if (task, labels) not in run]
+    missing = [(task, labels) for task in FIGURE_4 for labels in FIGURE_4_LABELS if (task, labels) not in run]
     columns = (
         *captions.arm_columns(grid, task=True),
         Column("wins", "ours: judge prefers it to zero-shot, %", "interval", 1, 100),
@@ -214,7 +214,7 @@ def figure_4(grid: GridResults) -> list[Table]:
         Column("paper_source", "where"),
     )
     notes = [f"Brackets: {METHOD}.", captions.judge_note(captions.first_cells(grid.style_families))]
-    notes += not_run.notes((name, not_run.FIGURE_4) for name in missing)
+    notes += not_run.notes((task, labels, not_run.FIGURE_4) for task, labels in missing)
     title = "Figure 4 in numbers. Preference to zero-shot by the number of offline labels"
     return [captions.table(grid, "figure4_points", title, columns, rows, notes)]
 

@@ -70,7 +70,7 @@ def table_4(grid: GridResults) -> list[Table]:
         WHERE,
     )
     notes = [f"F-measures × 100 against the reference summary; R-AVG is the mean of the three. {SEEDS}"]
-    notes += [protocol(grid, task) for task in tasks(grid)] + [paper.SOURCES]
+    notes += [protocol(grid, task) for task in tasks(grid)]
     title = "Table 4. ROUGE of summaries"
     return _policies(grid, "table4", title, columns, published, ours, notes, leave_out=REFERENCE)
 
@@ -118,7 +118,7 @@ def table_5(grid: GridResults) -> list[Table]:
     notes = [
         f"{SEEDS} Equal seeds are compared with each other on the same articles; equal texts count ½.",
         judge_note(grid),
-        f"In the paper three people judged each of 1,024 articles. {paper.SOURCES}",
+        "In the paper three people judged each of 1,024 articles.",
     ]
     title = "Table 5. Which of two summaries is preferred"
     return _table(grid, "table5", title, columns, rows, notes, missing)
@@ -178,7 +178,6 @@ def table_7(grid: GridResults) -> list[Table]:
         f"Summaries whose first three words are their source's; punctuation and case are ignored. {SEEDS}",
         "Preamble: the first word of a post is hi, hello, hey, ok, okay or so (TL;DR); a colon is in the first three "
         "words of an article (CNN/DM).",
-        paper.SOURCES,
     ]
     title = "Table 7. Summaries that begin as their source does"
     return _policies(grid, "table7", title, columns, published, starts, notes)
@@ -225,7 +224,7 @@ def table_8(grid: GridResults) -> list[Table]:
         "Limits: the proxy sees words, not meaning. What is copied counts as supported, even where it misleads "
         "without its context; exchanged names, a lost not and halves of two sentences joined in one mostly pass; a "
         "paraphrase mostly fails. It is fair only between policies that copy equally much.",
-        f"In the paper the authors judged {items} summaries of each policy: one is 3.3 points. {paper.SOURCES}",
+        f"In the paper the authors judged {items} summaries of each policy: one is 3.3 points.",
     ]
     title = "Table 8. Summaries that their source supports"
     return _policies(grid, "table8", title, columns, published, ours, notes)
@@ -263,8 +262,8 @@ def _table(
     """With a note on the policies, and on the tasks, that the grid lacks; none without any row."""
     if not rows:
         return []
-    names = [(f"{policy.name} ({TITLES[policy.task]})", _runs(policy.task, policy.name)) for policy in missing]
-    names += [(f"all of {title}", _runs(task)) for task, title in TITLES.items() if task not in tasks(grid)]
+    names = [(TITLES[policy.task], policy.name, _runs(policy.task, policy.name)) for policy in missing]
+    names += [(TITLES[task], "all rows", _runs(task)) for task in TITLES if task not in tasks(grid)]
     return [captions.table(grid, label, title, columns, rows, [*notes, *not_run.notes(names)])]
 
 
