@@ -208,8 +208,7 @@ def test_a_worker_waits_as_a_stage_does_unless_told_otherwise(log: Path, monkeyp
         worker = measure.Worker("fake:killed", variables=variables)
         environment = Path(f"/proc/{worker.process.pid}/environ").read_text().split("\0")
         worker.close()
-        found = dict(line.split("=", 1) for line in environment if "=" in line)
-        assert found.get("GOMP_SPINCOUNT") == spins
+        assert dict(line.split("=", 1) for line in environment if "=" in line).get("GOMP_SPINCOUNT") == spins
 
 
 def test_every_precision_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
