@@ -174,7 +174,8 @@ def stage(
 
 COLUMNS = {"text": "article", "reference": "highlights"}
 NEWS = {"name": "x", "reader": "table", "source": "hub", "path": "org/news", "subset": "1.0.0", "columns": COLUMNS}
-TINY = {"name": "toy", "source": "hub", "path": "org/toy"}
+TINY = {"name": "toy", "source": "hub", "path": "org/tiny"}  # a whole model: the stage checks that it computes
+TINY_FILES = {file.name: file.read_bytes() for file in (sources.ASSETS / "tiny").iterdir()}
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_the_environment_of_the_hub_holds(
     tmp_path: Path, kind: str, settings: dict[str, object], made: str, instead: str
 ) -> None:
     """The cache alone is enough; without it, one line says what to do."""
-    with hub_server.serve(REPOSITORIES) as server:
+    with hub_server.serve(REPOSITORIES | {("model", "org/tiny"): TINY_FILES}) as server:
         run = stage(server, tmp_path, kind, settings)
         assert (run.stderr, run.stdout, run.returncode) == ("", "", 0)
         (tmp_path / "out").rename(tmp_path / "first")
