@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preflab.comparisons import Comparison, agreement, synthetic
+from preflab.comparisons import agreement, synthetic
 
 ANSWERS = [[0, 0, 0, 0, 0], [0, 0, 0, 1, 1], [0, 1, 2, 3, 3]]
 PAIRS = [10 / 10, (3 + 1) / 10, 1 / 10]  # alike, of the ten pairs of five
@@ -39,15 +39,6 @@ def test_with_the_judge_by_hand():
     assert got == pytest.approx((mean, math.sqrt(sum((s - mean) ** 2 for s in shares) / 2 / 3), 3))
     with pytest.raises(ValueError, match="zip"):
         agreement.with_judge(ANSWERS, [0, 1])
-
-
-def test_comparisons_of_one_question_are_found_by_query_and_samples():
-    def comparison(query: int, sample: int, best: int, labeller: str) -> Comparison:
-        return Comparison([query, 1], [[sample], [2]], best, labeller, 1, "reference")
-
-    rows = [comparison(5, 7, 0, "a"), comparison(5, 8, 1, "a"), comparison(5, 7, 1, "b"), comparison(6, 7, 0, "c")]
-    found = agreement.questions(rows)
-    assert [(q.comparison, q.choices) for q in found] == [(rows[0], [0, 1]), (rows[1], [1]), (rows[3], [0])]
 
 
 def test_a_twentieth_of_the_questions_is_checked():

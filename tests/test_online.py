@@ -1,13 +1,22 @@
 """The labelling schedule l(n) and its retraining points, and a small online run from end to end."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from helpers.tiny_model import END, LAYOUT, VOCABULARY, gpt2, policy_stage
-from helpers.tiny_training import collector, online_settings
+from helpers.tiny_model import END, LAYOUT, PAD, VOCABULARY, gpt2, policy_stage, task
+from helpers.tiny_training import collector, online_settings, random_comparisons
+from preflab.comparisons import write
 from preflab.errors import PreflabError
 from preflab.models import causal_lm, reward_model
+from preflab.records.tracking import SilentRecord
+from preflab.sampling import reference
+from preflab.sampling.reference import Reference
+from preflab.settings.method import InitialSettings, RewardSettings, RuntimeSettings
+from preflab.settings.stages import RewardStage
+from preflab.stages import reward as reward_stage
 from preflab.training import online
 
 
@@ -54,18 +63,33 @@ def test_labels_are_in_before_each_update_and_training_starts_anew_at_each_point
         assert max(max(s) for s in c.samples) <= VOCABULARY
 
 
-def test_all_reward_models_of_a_run_begin_with_the_head_of_the_stage_reward():
+def saved_by_the_stage_reward(folder: Path, settings: RewardSettings) -> reward_model.RewardModel:
+    """What the stage `reward` of seed 1 leaves in its folder, on the model of the collector's reference."""
+    base, out = folder / "base", folder / "reward"
+    gpt2().save_pretrained(base)
+    queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(32)]), PAD)
+    write(random_comparisons(8), folder / "train.parquet")
+    write(random_comparisons(8, seed=1), folder / "heldout.parquet")
+    cfg = RewardStage(task(), InitialSettings("5k", 8), False, settings, RuntimeSettings(1, "fp32"), 1)
+    ref = Reference(causal_lm.load_causal_lm(base, torch.device("cpu")), None, queries, LAYOUT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, "load", lambda *_: ref)  # a tiny model has neither tokenizer nor queries in a folder
+        reward_stage.run(cfg, queries=folder, model=base, comparisons=folder, out=out, log=SilentRecord())
+    return reward_model.load(out, ref.lm, base)
+
+
+def test_all_reward_models_of_a_run_begin_with_the_head_of_the_stage_reward(tmp_path):
     settings = online_settings(num_train=40, retrainings=3)
     settings.reward.lr = 0.0  # what a model begins with is what it ends with
     collected = collector(policy_stage(episodes=160, batch_size=16), settings)
-    heads = []
+    trained_by_stage = saved_by_the_stage_reward(tmp_path, settings.reward)
     for update in range(10):
         collected.before_update(update, causal_lm.Policy(gpt2(seed=1)))
-        heads.append(collected.model.head.weight)
+        if collected.trained:
+            assert torch.equal(collected.model.head.weight, trained_by_stage.head.weight)
     assert collected.trained == 3
-    assert all(torch.equal(head, heads[0]) for head in heads)
-    other = reward_model.initial(collected.reference, 2).head.weight
-    assert not torch.equal(other, heads[0])
+    other = reward_model.initial(collected.ref.lm, 2).head.weight
+    assert not torch.equal(other, trained_by_stage.head.weight)
 
 
 @pytest.mark.parametrize("start", ["reference", "policy"])
@@ -77,15 +101,15 @@ def test_retrainings_start_where_they_are_told_to(start):
     for update in range(10):
         collected.before_update(update, policy)
     assert collected.trained == 1
-    lm = {"reference": collected.reference, "policy": policy.lm}[start]
+    lm = {"reference": collected.ref.lm, "policy": policy.lm}[start]
     assert torch.equal(collected.model.trunk.wte.weight, lm.transformer.wte.weight)
-    assert not torch.equal(collected.reference.transformer.wte.weight, policy.lm.transformer.wte.weight)
+    assert not torch.equal(collected.ref.lm.transformer.wte.weight, policy.lm.transformer.wte.weight)
 
 
 @pytest.mark.parametrize("rounds", [2, 3])
 def test_sampling_is_given_up_after_the_rounds_that_were_set(rounds):
-    collected = collector(policy_stage(episodes=160, batch_size=16), online_settings(max_rounds=rounds))
-    collected.layout = LAYOUT._replace(end_id=VOCABULARY + 5)  # a token that no response has
+    layout = LAYOUT._replace(end_id=VOCABULARY + 5)  # a token that no response has
+    collected = collector(policy_stage(episodes=160, batch_size=16), online_settings(max_rounds=rounds), layout)
     with pytest.raises(PreflabError, match=f"after {rounds} rounds .* raise comparisons.max_rounds"):
         collected.before_update(5, causal_lm.Policy(gpt2(seed=1)))
 

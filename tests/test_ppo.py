@@ -175,6 +175,13 @@ def test_query_batches_read_every_query_once_per_pass_and_can_start_anywhere():
     assert batches.query_batches(10, 4, seed=5, update=3) == rows[12:16]
 
 
+@pytest.mark.parametrize("updates", [1, 3, 10, 19, 25, 50, 1007])
+def test_samples_are_shown_ten_times_a_run_and_at_its_end(updates):
+    shown = [update for update in range(updates) if ppo_training.shows_samples(update, updates)]
+    assert len(shown) == min(updates, 10)
+    assert shown[-1] == updates - 1
+
+
 def test_minibatches_are_a_fresh_permutation_per_epoch():
     parts = list(minibatches(8, 2, 3, seed=1, update=0))
     assert [len(p) for p in parts] == [4] * 6

@@ -72,7 +72,7 @@ def test_training_leaves_the_reference_alone_learns_and_ends_normalised():
         return training.model(torch.cat([q, r], 1), PAD)
 
     with torch.no_grad():
-        again = reference_scores(score, lm, queries, task(), cfg, LAYOUT, 1, "after")
+        again = reference_scores(score, lm, queries, task(), cfg, LAYOUT, (1, "reward", "after"))
     assert again.mean().item() == pytest.approx(0, abs=1e-5)
     assert again.std(correction=0).item() == pytest.approx(1, abs=1e-5)
 

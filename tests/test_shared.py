@@ -47,7 +47,7 @@ def test_language_is_kept_while_the_reward_model_trains():
 
     moved = []
     for added in (None, kept):
-        training = train(lm, labels, queries, task(), reward_settings(), LAYOUT, 1, "reward", added_loss=added)
+        training = train(lm, labels, queries, task(), reward_settings(), LAYOUT, 1, added_loss=added)
         moved.append(shared_network.language_loss(training.model, queries, responses, lm, task(), LAYOUT).item())
     assert moved[1] < moved[0] / 2
 

@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from preflab.comparisons import Comparison
 from preflab.machine.runtime import seed_for
 
-SHARE, TIMES = 0.05, 5  # paper appendix B: of the queries, answered by so many labellers
+SHARE, TIMES = 0.05, 5  # paper appendix B: of the queries, answered by that many labellers
 
 
 class Agreement(NamedTuple):
@@ -30,34 +29,19 @@ def checked(count: int, *seed: object) -> list[int]:
     return sorted(np.random.default_rng(seed_for(*seed)).choice(count, some, replace=False).tolist())
 
 
-class Question(NamedTuple):
-    """What was asked, as its first comparison has it, and every choice that was made."""
-
-    comparison: Comparison
-    choices: list[int]
-
-
-def questions(comparisons: Sequence[Comparison]) -> list[Question]:
-    """The different questions (query and samples in their order), by first appearance."""
-    found: dict[tuple[tuple[int, ...], ...], Question] = {}
-    for c in comparisons:
-        found.setdefault((tuple(c.query), *map(tuple, c.samples)), Question(c, [])).choices.append(c.best)
-    return list(found.values())
-
-
 def between_labellers(choices: Sequence[Sequence[int]]) -> Agreement:
     """Of two labellers of a question; `choices` `[questions][labellers]`. Questions with one answer do not count."""
     shares = []
-    for own in choices:
-        counts = np.bincount(own)
-        if len(own) > 1:
-            shares.append(float((counts * (counts - 1)).sum()) / (len(own) * (len(own) - 1)))
+    for answers in choices:
+        counts = np.bincount(answers)
+        if len(answers) > 1:
+            shares.append(float((counts * (counts - 1)).sum()) / (len(answers) * (len(answers) - 1)))
     return _mean(shares)
 
 
 def with_judge(choices: Sequence[Sequence[int]], judge: Sequence[int]) -> Agreement:
     """Of a labeller and the judge, who chose `judge[i]` in question i; `choices` `[questions][labellers]`."""
-    return _mean([own.count(best) / len(own) for own, best in zip(map(list, choices), judge, strict=True)])
+    return _mean([answers.count(best) / len(answers) for answers, best in zip(map(list, choices), judge, strict=True)])
 
 
 def _mean(shares: list[float]) -> Agreement:

@@ -1,7 +1,7 @@
 """From pairwise votes to one scale: what the votes are worth, and Bradley–Terry ratings of all policies.
 
 The paper's protocol: 1024 contexts for each pair of policies, three labellers each, the majority wins (Tables 1, 5).
-Here a judge with noise votes in place of people: `statistics.cast` makes the votes, `statistics.majority` the wins.
+Here a noisy judge votes (ours): `statistics.cast` makes the votes, `statistics.majority` the wins.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Match(NamedTuple):
 def agreement(votes: Votes) -> Interval:
     """Share of contexts on which two votes agree, over all pairs of votes, and its interval over contexts.
 
-    Of contexts whose two texts differ; needs two or more votes.
+    Of contexts whose two texts differ.  Raises ValueError for fewer than two votes.
     """
     count = len(votes.for_a)
     if count < 2:
@@ -34,22 +34,6 @@ def agreement(votes: Votes) -> Interval:
     for_a = votes.for_a[:, ~votes.same].sum(0).astype(np.float64)  # [contexts]
     against = count - for_a
     return bootstrap((for_a * (for_a - 1) + against * (against - 1)) / (count * (count - 1)))
-
-
-def expected_agreement(judge_a: ArrayLike, judge_b: ArrayLike, tau: float, bias: float = 0.0) -> float:
-    """What `agreement` is on average for votes cast with these scores `[contexts]`, noise and bias.
-
-    The mean of p² + (1 − p)², p the chance of a vote for A over both orders; ½ for a judge that guesses.
-    """
-    gap = np.asarray(judge_a, np.float64) - np.asarray(judge_b, np.float64)
-    gap = gap[gap != 0]
-    for_a = (_preferred(gap + bias, tau) + _preferred(gap - bias, tau)) / 2
-    return float((for_a**2 + (1 - for_a) ** 2).mean())
-
-
-def first_share(votes: Votes) -> Interval:
-    """Share of votes for what was shown first, and its interval over contexts: ½ for a judge without position bias."""
-    return bootstrap((votes.for_a == votes.a_first)[:, ~votes.same].mean(0))
 
 
 def bradley_terry(matches: Sequence[Match]) -> dict[str, Interval]:

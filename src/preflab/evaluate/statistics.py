@@ -31,38 +31,36 @@ class Interval(NamedTuple):
 
 
 class Votes(NamedTuple):
-    """Single votes on pairs of responses, each pair shown in an order of its own to each voter."""
+    """Single votes on pairs of responses."""
 
     for_a: Booleans  # [votes, contexts] A was chosen
-    a_first: Booleans  # [votes, contexts] A was shown first
     same: Booleans  # [contexts] equal scores: the same text, which no vote can tell apart
 
 
-def cast(judge_a: ArrayLike, judge_b: ArrayLike, tau: float, votes: int, seed: int, bias: float = 0.0) -> Votes:
-    """Noisy votes on each context's pair: A with probability σ((a − b ± bias)/τ).
+def cast(judge_a: ArrayLike, judge_b: ArrayLike, tau: float, votes: int, seed: int) -> Votes:
+    """Noisy votes on each context's pair: A with probability σ((a − b)/τ).
 
-    `judge_a`, `judge_b`: `[contexts]` scores of the judge; τ = 0 is a judge without noise.  `bias`, in the unit of the
-    scores, is added to whatever is shown first; the order is drawn anew for each vote, so a bias costs agreement and
-    shows in who was first, but favours neither policy.  `seed` fixes the votes; swapping A and B gives the complement.
+    `judge_a`, `judge_b`: `[contexts]` scores of the judge; τ = 0 is a judge without noise.  `seed` fixes the votes;
+    swapping A and B gives the complement.
     """
     gap = np.asarray(judge_a, np.float64) - np.asarray(judge_b, np.float64)  # [contexts]
     rng = np.random.default_rng(seed)
     noise = rng.logistic(size=(votes, *gap.shape)) * tau  # σ(x/τ) = P(τ · logistic < x)
-    first = np.where(rng.random(noise.shape) < 0.5, 1.0, -1.0)  # +1: A is shown first
-    turn = np.where(gap < 0, -1, 1)  # both are symmetric: turned with the pair, so that A and B can be swapped
-    return Votes(gap + noise * turn + bias * first * turn > 0, first * turn > 0, gap == 0)
+    turn = np.where(gap < 0, -1, 1)  # the noise is symmetric: turned with the pair, so that A and B can be swapped
+    return Votes(gap + noise * turn > 0, gap == 0)
 
 
-def majority(judge_a: ArrayLike, judge_b: ArrayLike, tau: float, votes: int, seed: int, bias: float = 0.0) -> Floats:
+def majority(judge_a: ArrayLike, judge_b: ArrayLike, tau: float, votes: int, seed: int) -> Floats:
     """Who wins each context by the majority of `votes` (odd): 1 = A, 0 = B, ½ = equal scores. [contexts]
 
     Paper 3.1: three labellers per pair, the majority wins.  Each vote is for A with probability σ((a − b)/τ),
     the labeller's choice rule for two options; equal scores mean the same text, which no vote can tell apart.
-    τ = 0 is a judge without noise.  `seed` fixes the votes; swapping A and B gives the complement.  `bias`: see `cast`.
+    τ = 0 is a judge without noise.  `seed` fixes the votes; swapping A and B gives the complement.
+    Raises ValueError for an even number of votes.
     """
     if votes % 2 == 0:
         raise ValueError(f"votes={votes}: must be odd")
-    ballots = cast(judge_a, judge_b, tau, votes, seed, bias)
+    ballots = cast(judge_a, judge_b, tau, votes, seed)
     return np.where(ballots.same, 0.5, (ballots.for_a.sum(0) > votes / 2).astype(np.float64))
 
 

@@ -145,7 +145,7 @@ class Hooks(NamedTuple):
 
     `reward()`: the reward in force; `true_score`: the labeller's score of the same responses, for the curve alone.
     `before_update(update, policy)` collects labels online; `log(row, update)` records; `show(samples, update)` shows
-    two episodes at about ten updates of a run.  `save_state`, `load_state`: what else a checkpoint must hold.
+    two episodes at `SHOWN` updates of a run.  `save_state`, `load_state`: what else a checkpoint must hold.
     `added_loss(step)`: a further loss of each gradient step, by its number in the run.
     """
 
@@ -211,6 +211,11 @@ class Result(NamedTuple):
 SHOWN = 10  # ours: times in a run that samples are shown
 
 
+def shows_samples(update: int, updates: int) -> bool:
+    """Whether `update`, from 0, shows samples: the last of each tenth of a run, all updates of a run of ten or less."""
+    return (update + 1) * SHOWN // updates > update * SHOWN // updates
+
+
 def train(
     cfg: PpoStage,
     reference: Any,
@@ -260,7 +265,7 @@ def train(
             }  # fmt: skip
             curve.append(row)
             hooks.log({**row, **labels}, update)
-            if parallel.rank() == 0 and (update + 1) % max(updates // SHOWN, 1) == 0:
+            if parallel.rank() == 0 and shows_samples(update, updates):
                 hooks.show(_samples(episodes, layout, cfg.task.response_length), update)
             kl_coef = next_kl_coef(kl_coef, steered(ppo, kl, row["entropy"]), ppo.batch_size, ppo.adaptive_kl)
             bar.set_postfix(score=f"{row['score']:.2f}", kl=f"{kl:.2f}")
