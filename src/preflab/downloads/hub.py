@@ -111,7 +111,7 @@ def _download(url: str, about: "HfFileMetadata", blob: Path) -> None:
                 part.rename(blob)
                 return
             part.unlink()
-    raise PreflabError(f"{url}: found {content}, the hub says {blob.name}, twice; is HF_ENDPOINT a mirror to be trusted?")
+    raise PreflabError(f"{url}: found {content}, the hub says {blob.name}, twice; is HF_ENDPOINT a trusted mirror?")
 
 
 def _append(url: str, part: Path, size: int | None) -> bool:
