@@ -65,9 +65,8 @@ def load_causal_lm(folder: Path, device: torch.device) -> Any:
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     if getattr(config, "activation_function", None) == "gelu_new":
         config.activation_function = "gelu_pytorch_tanh"  # the same function in one kernel instead of eight
-    attention = (
-        "sdpa" if device.type == "cuda" else "eager"
-    )  # on a CPU, short sequences train a fifth faster without sdpa
+    # None: sdpa where the architecture has it; on a CPU, short sequences train a fifth faster without
+    attention = None if device.type == "cuda" else "eager"
     model, loading = AutoModelForCausalLM.from_pretrained(
         folder, config=config, dtype=torch.float32, attn_implementation=attention, local_files_only=True,
         ignore_mismatched_sizes=True, output_loading_info=True,
