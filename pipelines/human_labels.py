@@ -1,4 +1,4 @@
-"""Stage `human_labels`: read a file of human labels, count what it holds, and write it down in one schema."""
+"""Stage `human_labels`: read a file of human labels, count its rows, and write them in one schema."""
 
 from pipelines import _stage
 

@@ -1,4 +1,4 @@
-"""Read files of human labels, print what they hold, and with --out write them down in one schema (docs/labels.md)."""
+"""Read files of human labels, print a report on them, and with --out write them in one schema (docs/labels.md)."""
 
 import argparse
 from pathlib import Path
@@ -8,16 +8,20 @@ from preflab.errors import PreflabError
 
 
 def main() -> None:
-    """`python -m pipelines.ingest PATH [--out FILE]`, see `--help`."""
+    """`python -m pipelines.ingest PATH [--out FILE]`, see `--help`.  Raises PreflabError if the labels are refused."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.ingest", description=__doc__)
     parser.add_argument("path", type=Path, help="a file, a folder of files, or a zip; gzipped or not")
-    parser.add_argument("--format", help="a module of preflab.human_labels.readers (default: told by the records)")
+    parser.add_argument("--format", help="a module of preflab.human_labels.readers (default: by the records)")
     parser.add_argument(
-        "--max-bad", type=limit, default=0, metavar="N", help="rejected rows to drop, or their share: 0.01 (default: 0)"
+        "--max-bad",
+        type=limit,
+        default=0,
+        metavar="N",
+        help="rejected rows to drop, or their share (default: 0)",
     )
     parser.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="the base model that will read the labels")
     parser.add_argument(
-        "--gpt2", type=Path, metavar="FOLDER", help="where GPT-2's encoder.json or vocab.json lies (default: fetched)"
+        "--gpt2", type=Path, metavar="FOLDER", help="folder with GPT-2's encoder.json or vocab.json (default: fetched)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="parquet file to write, unless the labels are refused")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -44,7 +48,7 @@ def main() -> None:
 
 
 def limit(text: str) -> float:
-    """A number of rows, or a share below 1."""
+    """The value of --max-bad, a number of rows or a share below 1; raises ArgumentTypeError for anything else."""
     value = float(text)
     if not (0 <= value < 1 or (value >= 1 and value.is_integer())):
         raise argparse.ArgumentTypeError(f"{text}: expected a whole number, or a share below 1")

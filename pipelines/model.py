@@ -1,4 +1,4 @@
-"""Stage `model`: put one base model (weights, config, tokenizer) into a folder and check that it is computed right."""
+"""Stage `model`: put one base model (weights, config, tokenizer) into a folder and check its log-probabilities."""
 
 from pipelines import _stage
 

@@ -1,6 +1,6 @@
-"""What `dvc repro` would do for the grid of instances.yaml: stages, operations, time, disk.  Runs nothing.
+"""Print what `dvc repro` would run for the grid of instances.yaml, and why, with FLOPs, time and disk.  Runs nothing.
 
-Another grid's: `python -m pipelines.grid NAME` before it.
+For another grid type `python -m pipelines.grid NAME` first.
 """
 
 import argparse
@@ -10,8 +10,12 @@ from preflab import cli
 
 
 def main() -> None:
+    """`python -m pipelines.plan [--tflops N]`, see `--help`.
+
+    Raises PreflabError if instances.yaml is older than conf/, or dvc.yaml or dvc.lock cannot be read.
+    """
     parser = argparse.ArgumentParser(prog="python -m pipelines.plan", description=__doc__)
-    parser.add_argument("--tflops", type=float, metavar="N", help="times on a device that reaches so many TFLOP/s")
+    parser.add_argument("--tflops", type=float, metavar="N", help="estimate times for a device that reaches N TFLOP/s")
     args = parser.parse_args()
     if args.tflops is not None and not 0 < args.tflops < float("inf"):
         parser.error(f"--tflops {args.tflops}: expected a number above 0")
@@ -27,7 +31,8 @@ def main() -> None:
     verdicts = plan(root, graph, state)
     print(f"{built.name}: {len(built.cells)} cells, {len(graph)} stages: {len(verdicts)} to do")
     for stage, verdict in verdicts.items():
-        if verdict.reasons != [NEVER] and not graph[stage] & (verdicts.keys() - {"params"}):  # where it begins
+        first = not graph[stage] & (verdicts.keys() - {"params"})  # the others are stale because of these
+        if first and verdict.reasons != [NEVER]:
             print(f"  {'restore' if verdict.cached else 'run    '}  {stage}: {'; '.join(verdict.reasons)}")
     if to_run := [stage for stage, verdict in verdicts.items() if not verdict.cached]:
         print(costs.text(costs.of_plan(state, built, to_run, args.tflops), args.tflops))

@@ -10,7 +10,10 @@ CLAIMS, TABLES = Path("conf/claims.yaml"), Path("conf/report.yaml")
 
 
 def main() -> None:
-    """`python -m pipelines.report params/report.yaml --out reports`, or `--from-mlflow SWEEP [--out DIR]`."""
+    """`python -m pipelines.report params/report.yaml --out reports`, or `--from-mlflow SWEEP [--out DIR]`.
+
+    Raises PreflabError if a result is missing or cannot be read, or MLflow cannot be reached.
+    """
     parser = argparse.ArgumentParser(prog="python -m pipelines.report", description=__doc__)
     parser.add_argument("params", type=Path, nargs="?", help="the grid's cells (params/report.yaml)")
     parser.add_argument(
@@ -19,7 +22,7 @@ def main() -> None:
     parser.add_argument(
         "--claims", type=Path, default=CLAIMS, help="the claims and their bounds (default: %(default)s)"
     )
-    parser.add_argument("--tables", type=Path, default=TABLES, help="the sections of the page, their tables and figures")
+    parser.add_argument("--tables", type=Path, default=TABLES, help="the sections of the page")
     parser.add_argument(
         "--out", type=Path, help="folder of the report; with --from-mlflow and without it, tables are printed"
     )
@@ -38,7 +41,7 @@ def main() -> None:
     if args.from_mlflow:
         grid = load_cells.from_mlflow(args.from_mlflow, root)
     else:
-        tracking.replay(root)  # run ids that MLflow could not give when a stage ended
+        tracking.replay(root)  # adds run ids that MLflow could not give when a stage ended
         about = read_params(args.params)
         grid = from_files(about, root)
     report = page.build(grid, args.claims, args.tables)

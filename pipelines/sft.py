@@ -1,4 +1,4 @@
-"""Stage `sft`: fine-tune a base model on reference responses or, where there are none, on the corpus' passages."""
+"""Stage `sft`: fine-tune a base model on reference responses or, if there are none, on passages of the corpus."""
 
 from pipelines import _stage
 

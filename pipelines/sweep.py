@@ -1,11 +1,11 @@
-"""Points around a grid, each stage run once, ready stages side by side.
+"""A sweep: cells with varied settings.  Each stage runs once, and stages that do not wait for others run in parallel.
 
     python -m pipelines.sweep -m labels=5k,60k collection=offline,online seed=1,2
     python -m pipelines.sweep -m policy.adaptive_kl.target=4,8,12 hydra.launcher.jobs=4
-    python -m pipelines.sweep -m reward.lr=1e-4,3e-4 +plan=true        what would run, and why; runs nothing
-    python -m pipelines.sweep -m labels=5k +plan=true +plan.tflops=200 the same, with times on a device of 200 TFLOP/s
+    python -m pipelines.sweep -m reward.lr=1e-4,3e-4 +plan=true        print what would run, and why; run nothing
+    python -m pipelines.sweep -m labels=5k +plan=true +plan.tflops=200 the same, with times at 200 TFLOP/s
 
-`grid=NAME` takes another grid's `base` (conf/sweep.yaml).  `hydra/launcher=joblib` and others work as well.
+`grid=NAME` uses the `base` of another grid of conf/grid/.  `hydra/launcher=joblib` and other launchers work as well.
 """
 
 import math
@@ -20,28 +20,35 @@ from preflab import cli
 from preflab.errors import PreflabError
 from preflab.records import tracking
 
-OWN = ("grid", "plan", "plan.tflops")  # keys that Hydra never sees
+OPTIONS = ("grid", "plan", "plan.tflops")  # keys of this command, which Hydra never sees
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="sweep")
 def job(config: Any) -> float | None:
-    """One point of Hydra's sweep: under our launcher its stages are done by now; under another they are built here."""
+    """One of Hydra's jobs, a point of the sweep: its win rate, None if a stage failed.
+
+    Our launcher has built the stages of all points before; under another launcher this job builds its own.
+    """
     from hydra.core.hydra_config import HydraConfig
 
-    from preflab.sweep.run import one
+    from preflab.sweep.run import win_rate
 
     hydra_config = HydraConfig.get()
     ours = "preflab_launcher" in hydra_config.launcher._target_
-    return one(
+    return win_rate(
         Path.cwd(),
         list(hydra_config.overrides.task),
         config.sweep.grid,
         config.sweep.name,
-        build_here=not ours,
+        build_first=not ours,
     )
 
 
 def main() -> int:
+    """`python -m pipelines.sweep -m KEY=A,B …`, see `--help`; the exit status is 1 if a point is not finished.
+
+    Raises PreflabError for a wrong override, or if instances.yaml is older than conf/.
+    """
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()
@@ -58,17 +65,17 @@ def main() -> int:
 
     root = Path.cwd()
     check_typed(args.overrides, root / "conf")
-    own = dict(item.lstrip("+").split("=", 1) for item in args.overrides if _key(item) in OWN and "=" in item)
-    typed = [item for item in args.overrides if _key(item) not in OWN]
-    planned = own.get("plan", "false").lower()
+    options = dict(item.lstrip("+").split("=", 1) for item in args.overrides if _key(item) in OPTIONS and "=" in item)
+    typed = [item for item in args.overrides if _key(item) not in OPTIONS]
+    planned = options.get("plan", "false").lower()
     if planned not in ("true", "false"):
-        raise PreflabError(f"+plan={own['plan']}: expected true or false")
+        raise PreflabError(f"+plan={options['plan']}: expected true or false")
     stages_at_a_time = jobs(typed)
-    made = make(root, typed, own.get("grid") or default_grid(root))
+    sweep = make(root, typed, options.get("grid") or default_grid(root))
     if planned == "true":
-        plan_only(made, stages_at_a_time, tflops(own.get("plan.tflops")))
+        plan_only(sweep, stages_at_a_time, tflops(options.get("plan.tflops")))
         return 0
-    write(made)
+    write(sweep)
     tracking.replay(root)
     signal.signal(signal.SIGTERM, _interrupt)
     flags = [flag for flag in sys.argv[1:] if flag not in args.overrides and flag not in ("-m", "--multirun")]
@@ -76,23 +83,26 @@ def main() -> int:
         sys.argv[0],
         "--multirun",
         *flags,
-        *made.overrides,
-        f"sweep.grid={made.grid.name}",
-        f"sweep.name={made.name}",
+        *sweep.overrides,
+        f"sweep.grid={sweep.grid.name}",
+        f"sweep.name={sweep.name}",
     ]
     job()
-    return finish(made)
+    return finish(sweep)
 
 
 def default_grid(root: Path) -> str:
-    """`grid` of conf/sweep.yaml.  (Typed, it never reaches Hydra: there `grid` is a folder of conf/.)"""
+    """The value of `grid` in conf/sweep.yaml.  (A typed `grid` never reaches Hydra, where it is a folder of conf/.)"""
     from omegaconf import OmegaConf
 
     return str(OmegaConf.load(root / "conf" / "sweep.yaml").grid)
 
 
 def jobs(typed: list[str]) -> int:
-    """Stages at a time: what is typed for our launcher, or its default."""
+    """The number of stages at a time: the typed `hydra.launcher.jobs`, or the default of our launcher.
+
+    Raises PreflabError unless it is a whole number above 0.
+    """
     from hydra_plugins.preflab_launcher import DvcLauncherConf
 
     words = [item.partition("=")[2] for item in typed if item.lstrip("+").startswith("hydra.launcher.jobs=")]
@@ -108,16 +118,16 @@ def _key(item: str) -> str:
 
 
 def tflops(text: str | None) -> float | None:
-    """`+plan.tflops`: what a device reaches, in TFLOP/s."""
+    """The value of `+plan.tflops`, the rate of a device in TFLOP/s; raises PreflabError unless it is above 0."""
     if text is None:
         return None
     try:
-        found = float(text)
+        rate = float(text)
     except ValueError:
-        found = 0.0
-    if not 0 < found < math.inf:
+        rate = 0.0
+    if not 0 < rate < math.inf:
         raise PreflabError(f"+plan.tflops={text}: expected a number above 0, the TFLOP/s of a device")
-    return found
+    return rate
 
 
 def _interrupt(*_: object) -> None:

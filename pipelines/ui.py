@@ -13,8 +13,12 @@ HOST = "127.0.0.1"
 
 
 def main() -> None:
+    """`python -m pipelines.ui [--port N]`: print the addresses of the pages and become MLflow's server.
+
+    Raises PreflabError if the port is not free, or MLflow's store cannot be used or is a server itself.
+    """
     parser = argparse.ArgumentParser(prog="python -m pipelines.ui", description=__doc__)
-    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--port", type=int, default=5000, help="port on this machine (default: %(default)s)")
     port = parser.parse_args().port
     require_free(port)
     from preflab.records import spool, tracking
@@ -22,12 +26,12 @@ def main() -> None:
     root = Path.cwd()
     uri = spool.tracking_uri(root)
     if uri.startswith("http"):
-        raise PreflabError(f"MLFLOW_TRACKING_URI={uri}: that is a server; open it in a browser, or unset the variable")
+        raise PreflabError(f"MLFLOW_TRACKING_URI={uri}: this is a server; open it in a browser, or unset the variable")
     tracking.replay(root)
     client = spool.reached(root)
-    for name in (spool.SWEEPS, spool.STAGES):  # straight to the table of runs
-        found = client.get_experiment_by_name(name)
-        print(f"{name}  http://{HOST}:{port}/#/experiments/{found.experiment_id}/runs")
+    for name in (spool.SWEEPS, spool.STAGES):  # the addresses of their tables of runs
+        experiment = client.get_experiment_by_name(name)
+        print(f"{name}  http://{HOST}:{port}/#/experiments/{experiment.experiment_id}/runs")
     print("Ctrl-C ends it", flush=True)
     command = [
         sys.executable,
@@ -46,7 +50,7 @@ def main() -> None:
 
 
 def require_free(port: int) -> None:
-    """An occupied port is an error before anything starts."""
+    """Raise PreflabError unless the port is free, before the server starts."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

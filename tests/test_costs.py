@@ -30,14 +30,14 @@ def operations(kind: str, settings: dict, shape: Shape, queries: int | None = No
     [("gpt2", 124_439_808), ("gpt2-medium", 354_823_168), ("gpt2-large", 774_030_080), ("smollm2", 134_515_008)],
 )
 def test_known_models_have_the_parameters_that_their_authors_count(name: str, parameters: int) -> None:
-    assert flops.KNOWN[name].parameters == parameters
+    assert flops.SHAPES[name].parameters == parameters
 
 
 def test_the_shape_of_a_folder_is_that_of_its_config(tmp_path: Path) -> None:
     tiny = flops.shape(tmp_path, "tiny", {"model": {"name": "tiny", "source": "asset", "path": "tiny"}})
     assert tiny == flops.gpt2(4, 192, 4096, 128)
     llama = {"hidden_size": 576, "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3}
-    assert flops.of_config(llama | {"vocab_size": 49152, "intermediate_size": 1536}) == flops.KNOWN["smollm2"]
+    assert flops.of_config(llama | {"vocab_size": 49152, "intermediate_size": 1536}) == flops.SHAPES["smollm2"]
     assert flops.shape(tmp_path, "x", {"model": {"name": "x", "source": "hub", "path": "some/x"}}) is None
     recipe = {"layers": 4, "width": 192, "vocab_size": 4096, "context": 128}
     assert flops.shape(tmp_path, "tiny", {"pretrain": recipe}) == tiny
@@ -54,7 +54,7 @@ def test_the_parts_of_a_forward_pass() -> None:
 def test_an_episode_of_gpt2_is_what_the_benchmarks_count() -> None:
     """benchmarks/flops.py: 12 layers × 768, 88 tokens, 24 of them the response's; 15 passes, 14 vocabularies."""
     settings = {"task": {"query_length": 64, "response_length": 24}, "online": None}
-    one = operations("ppo", settings | {"policy": {"episodes": 1, "epochs": 4}}, flops.KNOWN["gpt2"])
+    one = operations("ppo", settings | {"policy": {"episodes": 1, "epochs": 4}}, flops.SHAPES["gpt2"])
     trunk = 24 * 12 * 768**2 * 88 + 2 * 12 * 768 * 88**2
     assert one == pytest.approx(15 * trunk + 14 * 2 * 50257 * 768 * 24)
 

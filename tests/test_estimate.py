@@ -122,7 +122,7 @@ def test_what_a_plan_says() -> None:
     text = time_text(graph, {"a": 9.0, "b": None, "c": 0.0}, jobs=4)
     assert text == (
         "time: about 9.0 s one stage after another, 9.0 s with 4 at a time; "
-        "without 1 of which nothing like them has run here"
+        "not counting 1 like which none has run on this machine"
     )
     assert "unknown" in time_text(graph, {"a": None}, jobs=2)
 

@@ -21,10 +21,11 @@ from preflab.grid import specs as specs_grid
 from preflab.grid.compose import composer
 from preflab.grid.instances import Grid, Instance, expand
 from preflab.grid.kinds import KINDS
-from preflab.grid.owns import PUBLISHABLE, PUBLISHED
+from preflab.grid.owns import PUBLISHABLE
 from preflab.grid.points import Point, points
 from preflab.grid.specs import build
 from preflab.settings import load as load_settings
+from preflab.settings.cell import PUBLISHED
 from preflab.settings.load import parse
 from preflab.sweep.points import _slug
 
@@ -94,21 +95,21 @@ def test_a_row_says_what_a_table_needs(quick: Grid) -> None:
     assert (online["labeller"], online["agreement"], online["synthetic"]) == ("classifier", 0.42, True)
     assert online["reward"] == "sentiment-3k-2"
     assert (online["ppo"], online["zero_shot"]) == ("sentiment-60k-online-2", "sentiment-zero-shot")
-    mock = built.cells["sentiment-direct-1"]
-    assert (mock["collection"], mock["num_train"], mock["reward"]) == ("offline", 0, "sentiment-direct")
+    direct = built.cells["sentiment-direct-1"]
+    assert (direct["collection"], direct["num_train"], direct["reward"]) == ("offline", 0, "sentiment-direct")
     reference = built.cells["sentiment-zero-shot"]
     assert reference["labels"] is None
     assert reference["evaluate"] == reference["zero_shot"] == "sentiment-zero-shot"
     assert "ppo" not in reference
 
 
-def test_mock_ignores_the_collection(root: Path) -> None:
-    set_grid(root, QUICK | {"product": {"labels": ["mock"], "collection": ["offline", "online"]}, "include": []})
+def test_direct_training_ignores_the_collection(root: Path) -> None:
+    set_grid(root, QUICK | {"product": {"labels": ["direct"], "collection": ["offline", "online"]}, "include": []})
     built = build(root, "quick")
     assert sorted(built.cells) == ["sentiment-direct-1", "sentiment-direct-2", "sentiment-zero-shot"]
 
 
-def test_a_known_reward_ignores_how_reward_models_are_trained(root: Path) -> None:
+def test_a_true_score_ignores_how_reward_models_are_trained(root: Path) -> None:
     rows = [{"labels": "direct", "reward": "paper"}, {"labels": "direct", "reward": "small"}]
     set_grid(root, {"include": [*rows, {"labels": "direct", "reward.normalize_samples": 64}], "seeds": [1]})
     assert len(ids(build(root, "quick"), "reward")) == 2
@@ -291,7 +292,8 @@ def test_check_accepts_what_grid_wrote_and_writes_params(root: Path) -> None:
     built = instances_yaml.check(root)
     instances_yaml.write_params(root, built)
     written = {path.relative_to(root).as_posix() for path in (root / "params").rglob("*.yaml")}
-    lists = {f"params/code/{kind}.yaml" for kind in KINDS}
+    lists = {i.code for i in built.instances.values()} | {"params/code/report.yaml"}
+    assert "params/code/ppo+classifier.yaml" in lists
     assert written == {i.params for i in built.instances.values()} | {"params/report.yaml"} | lists
     assert yaml.safe_load((root / "params" / "reward" / "sentiment-5k-1.yaml").read_text())["initial"] == {
         "name": "5k",
@@ -315,7 +317,7 @@ def test_a_changed_reward_lr_changes_exactly_reward_ppo_and_evaluate(root: Path,
     after = by_id(build(root, "quick"))
     assert before.keys() == after.keys()
     changed = {key for key in before if before[key].digest != after[key].digest}
-    assert changed == {key for key in before if "mock" not in key[1] and key[0] in ("reward", "ppo", "evaluate")}
+    assert changed == {key for key in before if "direct" not in key[1] and key[0] in ("reward", "ppo", "evaluate")}
 
 
 def test_a_new_seed_only_adds(root: Path, quick: Grid) -> None:
@@ -380,7 +382,7 @@ def test_all_problems_of_all_cells_at_once(root: Path) -> None:
 )
 def test_a_count_of_zero_is_named(root: Path, override: str) -> None:
     set_grid(root, {"base": [override], "include": [{"seed": 1}]})
-    with pytest.raises(PreflabError, match=f"{override}: must be above 0"):
+    with pytest.raises(PreflabError, match=f"{override}: must be a whole number from 1 to "):
         build(root, "quick")
 
 

@@ -1,6 +1,6 @@
-"""`hydra/launcher=dvc`: gets all points of a sweep at once, runs the union of their stages, then hands out the results.
+"""`hydra/launcher=dvc`: gets all points of a sweep at once, builds all stages that they need, then returns the results.
 
-Hydra finds plugins only in the namespace `hydra_plugins`, and imports them at every start: nothing heavy here.
+Hydra finds plugins only in the namespace `hydra_plugins` and imports them at every start: no heavy imports here.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from omegaconf import DictConfig, open_dict
 
 @dataclass
 class DvcLauncherConf:
-    """`jobs`: stages at a time."""
+    """`jobs`: the number of stages that run at the same time."""
 
     _target_: str = "hydra_plugins.preflab_launcher.DvcLauncher"
     jobs: int = 2
@@ -27,7 +27,7 @@ ConfigStore.instance().store(group="hydra/launcher", name="dvc", node=DvcLaunche
 
 
 class DvcLauncher(Launcher):
-    """One process plans and schedules the stages; the jobs of Hydra then only read what was built."""
+    """Builds the stages of all points in one process; Hydra's jobs then only read the results."""
 
     def __init__(self, jobs: int) -> None:
         self.jobs = jobs
@@ -42,12 +42,13 @@ class DvcLauncher(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         root = Path.cwd()
-        this = self.config.sweep
-        grid = load(root, [list(overrides) for overrides in job_overrides], this.grid, this.name)
+        sweep = self.config.sweep
+        grid = load(root, [list(overrides) for overrides in job_overrides], sweep.grid, sweep.name)
         build(root, grid.graph(), self.jobs)
-        return [self._result(list(overrides), initial_job_idx + at) for at, overrides in enumerate(job_overrides)]
+        return [self._result(list(overrides), initial_job_idx + i) for i, overrides in enumerate(job_overrides)]
 
     def _result(self, overrides: list[str], number: int) -> JobReturn:
+        """Run one of Hydra's jobs, whose stages are built."""
         config: Any = self.context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):
             config.hydra.job.id = str(number)

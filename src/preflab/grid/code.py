@@ -1,13 +1,16 @@
-"""The code that a result depends on: when the meaning of one of its modules changes, the stage is stale.
+"""The code that a result depends on: a stage is stale when the meaning of one of its modules has changed.
 
-A stage depends on its body in stages/ and on every module that this imports, also inside functions and in turn, as far
-as it lies in the rooms of COUNTS; and on the modules that its settings name (a labeller, a reader, a user's function).
-`params/code/KIND.yaml`, or `KIND+NAME+NAME.yaml` with the modules that settings name, lists their digests, and every
-stage has its file as a dependency.
+A stage depends on
 
-The digest of a module is of its meaning: its syntax tree without comments, docstrings, formatting and imports for type
-checkers.  Orchestration (grid, build, plan, records, sweep), downloads (which are verified), settings (whose values are
-in params/) and the report do not decide numbers and do not count.
+* its body in stages/, and the modules that its settings name: a labeller, a reader, a user's function;
+* every module that these import, in turn, also inside functions, if it lies in one of the folders COUNTS.
+
+The digests of these modules are listed in `params/code/KIND.yaml`, or `params/code/KIND+NAME+NAME.yaml` with the names
+of modules that settings name.  This file is a dependency of the stage.
+
+A digest is of the syntax tree without comments, docstrings, formatting and imports for type checkers.  Orchestration
+(grid, build, plan, records, sweep), downloads (which are verified), settings (whose values are in params/) and the
+report do not decide numbers and do not count.
 """
 
 import ast
@@ -18,7 +21,7 @@ from pathlib import Path
 
 from preflab.errors import PreflabError
 
-COUNTS = {  # the rooms below stages/
+COUNTS = {  # stages/ and the folders below it
     "comparisons",
     "corpora",
     "evaluate",
@@ -31,12 +34,15 @@ COUNTS = {  # the rooms below stages/
     "text",
     "training",
 }
-OURS = {"preflab", "hydra_plugins"}  # in src/; what lies beside them is the user's
+PACKAGES = {"preflab", "hydra_plugins"}  # ours in src/; other packages and modules there are the user's
 LONGEST = 80  # characters of a file's name
 
 
 def file_name(kind: str, modules: Iterable[str]) -> str:
-    """`comparisons+classifier+judge.yaml` for a stage whose settings name the modules classifier and judge."""
+    """`comparisons+classifier+judge.yaml` for a stage whose settings name the modules classifier and judge.
+
+    `modules`: dotted names.  A long or ambiguous name is replaced by a digest of them.
+    """
     parts = [module.rpartition(".")[2] if module.startswith("preflab.") else module for module in modules]
     name = "+".join([kind, *parts])
     if len(name) > LONGEST or len(set(parts)) < len(parts):
@@ -45,9 +51,9 @@ def file_name(kind: str, modules: Iterable[str]) -> str:
 
 
 def digests(root: Path, script: str, modules: Iterable[str] = ()) -> dict[str, str]:
-    """The digest of every module that decides what `pipelines/SCRIPT.py` computes, by its path in the project.
+    """The digest of every module that decides what `pipelines/SCRIPT.py` computes, by its path from `root`.
 
-    `modules`: those that the stage's settings name, dotted.  Raises PreflabError for a file that is not Python.
+    `modules`: the dotted names of those that the stage's settings name.  Raises PreflabError for a syntax error.
     """
     src = root / "src"
     starts = [src / "preflab" / "stages" / f"{script}.py", *_files(src, modules)]
@@ -57,19 +63,19 @@ def digests(root: Path, script: str, modules: Iterable[str] = ()) -> dict[str, s
 
 
 def reached(src: Path, starts: Iterable[Path]) -> set[Path]:
-    """`starts` and every counting module that they import, in turn."""
+    """The files `starts` and every module that they import, in turn, and that counts."""
     files: set[Path] = set()
-    ahead = [file for file in starts if file.exists()]
-    while ahead:
-        file = ahead.pop()
+    queue = [file for file in starts if file.exists()]
+    while queue:
+        file = queue.pop()
         if file not in files:
             files.add(file)
-            ahead += [other for other in imported(src, file) if _counts(src, other)]
+            queue += [other for other in imported(src, file) if _counts(src, other)]
     return files
 
 
 def meaning(file: Path) -> str:
-    """16 hex digits of a module's meaning."""
+    """The digest of a module's meaning, 16 hex digits.  Raises PreflabError for a syntax error."""
     return _meaning(file, file.stat().st_mtime_ns)
 
 
@@ -80,7 +86,7 @@ def _meaning(file: Path, modified: int) -> str:
 
 def _counts(src: Path, file: Path) -> bool:
     package, *rooms = file.relative_to(src).with_suffix("").parts
-    return package not in OURS or (bool(rooms) and rooms[0] in COUNTS)
+    return package not in PACKAGES or (bool(rooms) and rooms[0] in COUNTS)
 
 
 @cache
@@ -92,7 +98,7 @@ def _parsed(file: Path, _modified: int) -> ast.Module:
 
 
 def _dumped(node: object) -> Iterator[str]:
-    """A syntax tree as text: what runs, and no empty fields, in which versions of Python differ."""
+    """A syntax tree as text, without what does not run.  Empty fields, which differ between Pythons, are left out."""
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for name, value in ast.iter_fields(node):
@@ -110,7 +116,7 @@ def _dumped(node: object) -> Iterator[str]:
 
 
 def _runs(node: object) -> bool:
-    """Not a text that stands alone (a docstring), nor anything for type checkers."""
+    """False for a string as a statement (a docstring) and for code that only type checkers read."""
     if isinstance(node, ast.Expr):
         return not (isinstance(node.value, ast.Constant) and isinstance(node.value.value, str))
     if isinstance(node, ast.ImportFrom):
@@ -123,7 +129,7 @@ def _is_type_checking(node: ast.If) -> bool:
 
 
 def imported(src: Path, file: Path) -> Iterator[Path]:
-    """The files of src/ that one file imports, with the packages that they lie in."""
+    """The files of src/ that `file` imports, with the `__init__` of the packages that they lie in."""
     names: set[str] = set()
     for node in _walked(_parsed(file, file.stat().st_mtime_ns)):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -134,7 +140,7 @@ def imported(src: Path, file: Path) -> Iterator[Path]:
 
 
 def _walked(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those for type checkers."""
+    """Every node below `node`, without code that only type checkers read."""
     yield node
     for child in ast.iter_child_nodes(node):
         if not (isinstance(child, ast.If) and _is_type_checking(child)):
@@ -142,11 +148,11 @@ def _walked(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _files(src: Path, names: Iterable[str]) -> Iterator[Path]:
-    """The files of dotted names, with the `__init__` of each package on the way; names from elsewhere have none."""
+    """The files of dotted names, with the `__init__` of each package on the way; none for names outside `src`."""
     for name in names:
         parts = name.split(".")
         for length in range(1, len(parts) + 1):
-            place = src.joinpath(*parts[:length])
-            for file in (place.with_suffix(".py"), place / "__init__.py"):
+            path = src.joinpath(*parts[:length])
+            for file in (path.with_suffix(".py"), path / "__init__.py"):
                 if file.exists():
                     yield file

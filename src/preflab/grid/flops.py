@@ -1,12 +1,12 @@
-"""Floating-point operations of a stage: multiply and add of matrix products and attention, as the stages execute them.
+"""Floating-point operations (FLOPs) of a stage: a multiply or an add of a matrix product or of attention is one each.
 
-With L layers of width w and P parameters in their matrices, V words, query Q and responses of R tokens, n of them:
+L layers of width w, P parameters in their matrices, a vocabulary of V, a query of Q tokens, n responses of R tokens:
 
     trunk, forward     2·P·(Q + nR)  +  4·L·w·(Q²/2 + n·(QR + R²/2))      (the query is read once for all n)
-    head, forward      2·V·w·nR                                           (the vocabulary, on responses alone)
+    head, forward      2·V·w·nR                                           (logits of the responses alone)
     training           3 × forward
 
-Queries count in full, prefixes and suffixes not.  benchmarks/flops.py counts the same for what it measures.
+Queries are counted with their full length; prefixes and suffixes are not counted.  benchmarks/flops.py counts alike.
 """
 
 import json
@@ -14,14 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-TRAINING = 3  # forward and backward, in forwards
-SAMPLES = 4  # responses to a question
-DRAWN = 2  # responses that are sampled for one that passes the end-token rule: what the first round takes
+TRAINING = 3  # a forward and a backward pass, in forward passes
+SAMPLES = 4  # responses of a comparison
+DRAWN = 2  # responses sampled for each that passes the end-token rule, as in the first round of sampling
 
 
 class Shape(NamedTuple):
-    """Of a transformer; `inner`: width inside its MLP, `gated`: with a third matrix; `shared`: width of keys and
-    values; `positions`: learned ones; `biases`: of every matrix and norm.
+    """The sizes of a transformer.
+
+    `inner`: width inside its MLP; `shared`: width of keys and of values; `gated`: the MLP has a third matrix;
+    `positions`: the number of learned positions; `biases`: every matrix and norm has one.
     """
 
     layers: int
@@ -41,7 +43,7 @@ class Shape(NamedTuple):
 
     @property
     def parameters(self) -> int:
-        """All of them; the vocabulary counts once."""
+        """All parameters; input and output embeddings, which are tied, count once."""
         norm = self.width * (2 if self.biases else 1)
         biases = 3 * self.width + 2 * self.shared + self.inner if self.biases else 0  # q, k, v, output, MLP in and out
         return (
@@ -54,15 +56,16 @@ class Shape(NamedTuple):
         return 2.0 * self.matrices * (query + n * response) + 4.0 * self.layers * self.width * pairs
 
     def head(self, tokens: float) -> float:
-        """FLOPs of the vocabulary matrix on so many tokens."""
+        """FLOPs of the vocabulary matrix on a number of tokens."""
         return 2.0 * self.vocabulary * self.width * tokens
 
 
 def gpt2(layers: int, width: int, vocabulary: int = 50257, positions: int = 1024) -> Shape:
+    """The shape of a model of GPT-2's architecture."""
     return Shape(layers, width, vocabulary, 4 * width, width, positions=positions)
 
 
-KNOWN = {  # models of conf/model/ that have to be fetched before their config.json can be read
+SHAPES = {  # of the models of conf/model/ whose config.json is only there once they are fetched
     "gpt2": gpt2(12, 768),
     "gpt2-medium": gpt2(24, 1024),
     "gpt2-large": gpt2(36, 1280),
@@ -71,11 +74,14 @@ KNOWN = {  # models of conf/model/ that have to be fetched before their config.j
 
 
 def shape(root: Path, name: str, settings: Mapping[str, Any] | None = None) -> Shape | None:
-    """Of the base model `name`, with the `settings` of its stage; None if only its download could tell."""
-    about = settings or {}
-    if recipe := about.get("pretrain"):
+    """The shape of the base model `name`; None if it has not been fetched and is not in SHAPES.
+
+    `settings`: those that the stage of the base model owns, if they are at hand.
+    """
+    owned = settings or {}
+    if recipe := owned.get("pretrain"):
         return gpt2(recipe["layers"], recipe["width"], recipe["vocab_size"], recipe["context"])
-    model = about.get("model") or {}
+    model = owned.get("model") or {}
     folders = [
         root / "models" / "base" / name,
         Path(__file__).parents[1] / "models" / "assets" / (model.get("path") or name),
@@ -84,14 +90,17 @@ def shape(root: Path, name: str, settings: Mapping[str, Any] | None = None) -> S
     for file in (folder / "config.json" for folder in folders):
         if file.exists():
             return of_config(json.loads(file.read_text()))
-    return KNOWN.get(model.get("name") or name)
+    return SHAPES.get(model.get("name") or name)
 
 
 def of_config(config: Mapping[str, Any]) -> Shape:
-    """From a config.json of transformers: GPT-2's, or one with the names of Llama."""
+    """The shape by a config.json of transformers, with the keys of GPT-2 or of Llama.
+
+    Raises KeyError if the file has neither.
+    """
     if "n_embd" in config:
-        found = gpt2(config["n_layer"], config["n_embd"], config["vocab_size"], config["n_positions"])
-        return found._replace(inner=config.get("n_inner") or found.inner)
+        shape = gpt2(config["n_layer"], config["n_embd"], config["vocab_size"], config["n_positions"])
+        return shape._replace(inner=config.get("n_inner") or shape.inner)
     width, heads = config["hidden_size"], config["num_attention_heads"]
     gated = "num_key_value_heads" in config
     size = config.get("head_dim") or width // heads
@@ -118,13 +127,13 @@ def pretrain(owned: Settings, model: Shape, _queries: int | None) -> float:
 
 def comparisons(owned: Settings, model: Shape, _queries: int | None) -> float:
     """FLOPs of sampling the responses of every comparison."""
-    asked = owned["comparisons"]["num"] + owned["comparisons"]["heldout"]
-    return asked * _question(model, *_lengths(owned))
+    num = owned["comparisons"]["num"] + owned["comparisons"]["heldout"]
+    return num * _comparison(model, *_lengths(owned))
 
 
 def human_comparisons(owned: Settings, model: Shape, _queries: int | None) -> float:
-    """FLOPs of the reference's samples, which set the scale of the scores; the labelled samples are given."""
-    return owned["comparisons"]["heldout"] * _question(model, *_lengths(owned))
+    """FLOPs of sampling the reference's responses that set the scale of the scores."""
+    return owned["comparisons"]["heldout"] * _comparison(model, *_lengths(owned))
 
 
 def reward(owned: Settings, model: Shape, _queries: int | None) -> float:
@@ -136,7 +145,7 @@ def reward(owned: Settings, model: Shape, _queries: int | None) -> float:
 
 
 def ppo(owned: Settings, model: Shape, _queries: int | None) -> float:
-    """FLOPs of a policy: rollouts, reference, reward model, epochs, and online labels.
+    """FLOPs of training a policy: rollouts, reference, reward model, epochs, and online labels.
 
     The reward model is counted for direct training too: 1 of 15 parts.
     """
@@ -147,9 +156,9 @@ def ppo(owned: Settings, model: Shape, _queries: int | None) -> float:
 
 
 def sft(owned: Settings, model: Shape, queries: int | None) -> float | None:
-    """FLOPs of every rate over the training set, and a validation of each and of the start.
+    """FLOPs of training at every rate, and of the validation losses of each and of the start.
 
-    None where all `queries` are trained on and their number is not known yet.
+    None if all `queries` are trained on and their number is not known yet.
     """
     query, response = _lengths(owned)
     settings = owned["sft"]
@@ -175,27 +184,27 @@ def evaluation(owned: Settings, model: Shape, _queries: int | None) -> float:
 
 
 def _lengths(owned: Settings) -> tuple[int, int]:
-    """Tokens of a query and of a response."""
+    """The number of tokens of a query and of a response."""
     return owned["task"]["query_length"], owned["task"]["response_length"]
 
 
-def _question(model: Shape, query: int, response: int) -> float:
-    """Sampling the responses of one comparison."""
+def _comparison(model: Shape, query: int, response: int) -> float:
+    """FLOPs of sampling the responses of one comparison."""
     drawn = SAMPLES * DRAWN
     return model.trunk(query, response, drawn) + model.head(drawn * response)
 
 
 def _training(model: Shape, query: int, response: int, reward: Mapping[str, Any], labels: float) -> float:
-    """A reward model on so many labels: its epochs, and normalisation before and after."""
+    """FLOPs of a reward model on `labels` labels: its epochs, and normalisation before and after."""
     epochs = TRAINING * reward["epochs"] * labels * model.trunk(query, response, SAMPLES)
     times = reward["normalize_before"] + reward["normalize_after"]
     return epochs + times * reward["normalize_samples"] * (2 * model.trunk(query, response) + model.head(response))
 
 
 def _online(model: Shape, query: int, response: int, online: Mapping[str, Any]) -> float:
-    """Labels that come while the policy trains, and the reward models that are trained on them (paper §2.3)."""
+    """FLOPs of the comparisons collected while the policy trains, and of the reward models retrained on them (§2.3)."""
     first, last, times = online["num_initial"], online["num_train"], online["retrainings"]
-    asked = last - first + online["validation_share"] * last
+    collected = last - first + online["validation_share"] * last
     trained = [first + i / (times + 1) * (last - first) for i in range(1, times + 1)]
     trainings = sum(_training(model, query, response, online["reward"], labels) for labels in trained)
-    return asked * _question(model, query, response) + trainings
+    return collected * _comparison(model, query, response) + trainings

@@ -24,7 +24,10 @@ def current_name(root: Path) -> str | None:
 
 
 def as_data(built: Grid, at: str = "") -> dict[str, Any]:
-    """What instances.yaml holds: of each kind this pipeline's instances with the paths that they read."""
+    """The content of instances.yaml of the pipeline in the folder `at`: of each kind, its instances by id.
+
+    Each has the digest of what it is (`settings`), its list of code, and the paths that it reads.
+    """
     data: dict[str, Any] = {"grid": built.name, "scale": built.scale, "episode_scale": built.episode_scale}
     for kind in KINDS:
         data[kind] = {
@@ -40,9 +43,9 @@ def as_data(built: Grid, at: str = "") -> dict[str, Any]:
 
 
 def report_params(built: Grid) -> dict[str, Any]:
-    """What the stage `report` needs to know, which never composes Hydra.
+    """The content of params/report.yaml: the cells of the grid, for the stage `report`, which never composes Hydra.
 
-    Not part of instances.yaml, which DVC reads twice.
+    It is not part of instances.yaml, because DVC reads that file twice.
     """
     return {
         "grid": built.name,
@@ -53,11 +56,15 @@ def report_params(built: Grid) -> dict[str, Any]:
 
 
 def text(built: Grid, at: str = "") -> str:
+    """instances.yaml of the pipeline in the folder `at`."""
     return HEADER + dump(as_data(built, at))
 
 
 def check(root: Path) -> Grid:
-    """The grid of instances.yaml, or an error that says what to type if conf/ no longer gives the same."""
+    """The grid of instances.yaml, composed again.
+
+    Raises PreflabError, with the command to type, if instances.yaml is missing or differs from what conf/ gives now.
+    """
     path = root / "instances.yaml"
     name = current_name(root)
     if name is None:
@@ -68,7 +75,7 @@ def check(root: Path) -> Grid:
     old, new = read(path), as_data(built)
     if old == new:
         return built
-    changed = [key for key in new if old.get(key) != new[key]] or ["a key that it has too many"]
+    changed = [key for key in new if old.get(key) != new[key]] or ["a key that conf/ does not give"]
     raise PreflabError(
         f"instances.yaml: differs from what conf/ gives for the grid {name!r} in {', '.join(changed)}; "
         "type `python -m pipelines.grid`, then `dvc repro` again"
@@ -76,19 +83,19 @@ def check(root: Path) -> Grid:
 
 
 def write(root: Path, built: Grid, at: str = "") -> bool:
-    """Write instances.yaml of the project, or of a sweep; whether anything changed."""
+    """Write instances.yaml of the project, or of the sweep in the folder `at`; True if it changed."""
     return replace(root / at / "instances.yaml", text(built, at))
 
 
 def write_params(root: Path, built: Grid, at: str = "") -> None:
-    """One file for each instance with the settings that it owns, and the lists of code that they depend on.
+    """Write the params file of each instance of the pipeline in the folder `at`, and the lists of their code.
 
-    Unchanged files are left alone, leftovers removed.
+    Unchanged files are not touched; other files in its params/ are removed.
     """
     folder = root / at / "params"
-    here = [instance for instance in built.instances.values() if instance.at == at]
-    texts = {root / instance.params: dump(instance.settings) for instance in here}
-    for path, instance in {root / instance.code: instance for instance in here}.items():
+    instances = [instance for instance in built.instances.values() if instance.at == at]
+    texts = {root / instance.params: dump(instance.settings) for instance in instances}
+    for path, instance in {root / instance.code: instance for instance in instances}.items():
         texts[path] = dump(code.digests(root, KINDS[instance.kind].script, instance.modules))
     if not at:
         texts[folder / "code" / "report.yaml"] = dump(code.digests(root, "report"))
@@ -96,13 +103,13 @@ def write_params(root: Path, built: Grid, at: str = "") -> None:
     for path, content in texts.items():
         replace(path, content)
     for path in [file for file in folder.rglob("[!.]*") if file.is_file() and file not in texts]:
-        path.unlink(missing_ok=True)  # an empty folder that stays behind is nothing to DVC
+        path.unlink(missing_ok=True)  # DVC ignores a folder that stays empty
 
 
 def prune(root: Path, built: Grid) -> list[Path]:
-    """Remove results of instances that the grid no longer has from the folders that `report` reads whole.
+    """Remove the results of instances that the grid no longer has from the folders that `report` depends on as a whole.
 
-    DVC's cache still has them: going back to the old settings restores them.
+    Returns the removed paths.  DVC's cache still has them and restores them if the old settings come back.
     """
     results = [
         (template.replace("{id}", instance.id))
@@ -120,14 +127,14 @@ def prune(root: Path, built: Grid) -> list[Path]:
 
 
 def _results(kind: str) -> list[str]:
-    """Paths of what a kind leaves in the folders that the report reads, with {id}."""
+    """The paths, with {id}, of the results of a kind in the folders that the report reads."""
     samples = ["data/samples/{id}"] if KINDS[kind].evaluates else []
     return [*KINDS[kind].results.values(), *samples]
 
 
 def listed(root: Path, except_at: str | None = None) -> dict[str, Listed]:
-    """By digest: the instances of every sweep's instances.yaml (but one), and of the project's own."""
-    found: dict[str, Listed] = {}
+    """By digest, the instances in the project's instances.yaml and in that of every sweep except `except_at`."""
+    instances: dict[str, Listed] = {}
     for path in [*sorted(root.glob("sweeps/*/instances.yaml")), root / "instances.yaml"]:
         at = "" if path.parent == root else f"{path.parent.relative_to(root).as_posix()}/"
         if at == except_at:
@@ -136,5 +143,5 @@ def listed(root: Path, except_at: str | None = None) -> dict[str, Listed]:
         for kind in KINDS:
             for identifier, item in data[kind].items():
                 reads = {slot: folder for slot, folder in item.items() if slot not in ("settings", "code")}
-                found[item["settings"]] = Listed(identifier, at, reads)
-    return found
+                instances[item["settings"]] = Listed(identifier, at, reads)
+    return instances

@@ -1,7 +1,7 @@
-"""The kinds of stage: one record each, which says everything about it that orchestration needs.
+"""The kinds of stage: one record each, with everything that orchestration needs to know about it.
 
-A new kind is a record here, a body in stages/, a script in pipelines/ and an entry of dvc.yaml.  Pure functions of
-settings: a cell's composed configuration (`settings`), or what one stage owns of it (`owned`).
+A new kind is a record here, a body in stages/, a script in pipelines/ and an entry of dvc.yaml.  The functions take a
+cell's composed configuration (`settings`), or the part of it that one stage owns (`owned`).
 """
 
 import os
@@ -12,9 +12,10 @@ from pathlib import Path
 from preflab import plugins
 from preflab.grid import flops, owns
 from preflab.grid.flops import Shape
-from preflab.grid.owns import SAME, Settings
+from preflab.grid.owns import Settings
+from preflab.settings.cell import SAME
 
-USUAL = ["task", "labels", "collection", "seed"]  # the axes that every name of a cell shows
+USUAL = ["task", "labels", "collection", "seed"]  # axes that the name of every cell shows, without a word for the axis
 
 
 def _nothing(_owned: Settings) -> list[str]:
@@ -25,18 +26,20 @@ def _nothing(_owned: Settings) -> list[str]:
 class Kind:
     """One kind of stage.
 
-    `owns`: the settings that its params file holds, out of a cell's; exactly the fields of its schema.
-    `reads`: option of its script → slot of the cell whose output the option names.
-    `slot`: its place in a cell; two kinds that can take the same place have the same slot.
-    `axes`: groups of settings whose axes show in its name; `words`: its name without axes and seed; `seeded`: whether
-    the seed shows in it.
-    `plugins`: modules that its settings name, dotted; `scores`: whether it loads the labeller of the comparisons,
-    `judges`: and the judge.
-    `work`: variant and units of work that its time grows with; `flops` of it for a model's shape (None: unknown;
-    third argument: the number of training queries, None if not prepared); None where no network runs.
-    `results`: files that a cell's record keeps, by name; one that ends in .csv has a row for each step.
-    `weights`: copies of the model's weights in its output; `resumes`: copies in a checkpoint beside the policy's, None
-    if it keeps no checkpoint.
+    `folder`: of its outputs; `script`: its module in pipelines/.
+    `owns`: from a cell's settings to the content of its params file; exactly the fields of its schema.
+    `reads`: option of its script → the slot of the cell whose output the option names.
+    `slot`: its place in a cell; kinds that can take the same place have the same slot.
+    `axes`: the groups of settings whose axes show in its name; `words`: from a cell's settings and the owned ones to
+    the parts of its name without axes and seed; `seeded`: whether the seed shows in its name.
+    `plugins`: the dotted names of the modules that its settings name; `scores`: whether it loads the labeller of the
+    comparisons; `judges`: whether it loads the judge as well.
+    `work`: its variant, and the units of work that its time grows with.
+    `flops`: from the owned settings, the model's shape and the number of training queries (None: not prepared yet) to
+    its FLOPs (None: unknown); None for a kind that runs no network.
+    `results`: the files that a cell's record keeps, by name; a .csv file has a row for each step.
+    `weights`: copies of the model's weights in its output; `resumes`: copies in its checkpoint besides the trained one;
+    None if it keeps no checkpoint.
     `shares`: several processes may share one stage (machine/parallel.py).
     """
 
@@ -70,7 +73,7 @@ class Kind:
 
     @property
     def evaluates(self) -> bool:
-        """Whether it is the last stage of a cell."""
+        """Whether it evaluates responses, which is the last stage of a cell."""
         return self.script == "evaluate"
 
 
@@ -78,46 +81,47 @@ class Kind:
 
 
 def _of_group(group: str) -> Callable[[Settings, Settings], list[str]]:
-    """The name of the choice in a group."""
+    """Words: the name of the choice in a group."""
     return lambda _settings, owned: [str(owned[group]["name"])]
 
 
 def _of_task(*more: str, model: bool = True) -> Callable[[Settings, Settings], list[str]]:
-    """`sentiment-tiny`, then `more`."""
+    """Words: task, model (unless `model` is false), then `more`: `sentiment-tiny-human`."""
     return lambda settings, _: [settings["task"]["name"], *([settings["model"]["name"]] if model else []), *more]
 
 
 def _of_labels(settings: Settings, _owned: Settings) -> list[str]:
-    """`sentiment-5k-offline`; `sentiment-direct`."""
+    """Words: `sentiment-5k-offline`, `sentiment-direct`."""
     labels = settings["labels"]
     collection = [] if labels["direct"] else [settings["collection"]["name"]]
     return [settings["task"]["name"], labels["name"], *collection]
 
 
 def _readers(owned: Settings) -> list[str]:
+    """Plugins: the readers of the corpora."""
     corpora = [owned["corpus"], owned.get("classifier_corpus")]
     return [f"preflab.corpora.readers.{corpus['reader']}" for corpus in corpora if corpus]
 
 
 def _formats(owned: Settings) -> list[str]:
-    """The reader of a label file; all of them where the file itself tells which."""
+    """Plugins: the reader of a file of human labels; all readers if the format is recognised from the records."""
     name = owned["human_labels"]["format"]
     names = [name] if name else plugins.names("human_labels.readers")
     return [f"preflab.human_labels.readers.{name}" for name in names]
 
 
 def scorers(labeller: Settings) -> list[str]:
-    """The modules that give the labeller's scores: of the labeller itself, then of the labellers of its pool."""
+    """The modules of the labeller's scores: that of the labeller itself, then those of the labellers in its pool."""
     pool = [scorer for taste in labeller.get("pool") or [] for scorer in taste["weights"]]
     return [scorer_module(scorer) for scorer in dict.fromkeys([labeller["scorer"], *pool])]
 
 
 def scorer_module(scorer: str) -> str:
-    """`preflab.labellers.vader` of `vader`; `package.module` of a user's `package.module.function`."""
+    """The module of a scorer: `preflab.labellers.vader` for `vader`, `mine.taste` for a user's `mine.taste.length`."""
     return scorer.rpartition(".")[0] if "." in scorer else f"preflab.labellers.{scorer}"
 
 
-def _asked(owned: Settings) -> float:
+def _num_comparisons(owned: Settings) -> float:
     return float(owned["comparisons"]["num"] + owned["comparisons"]["heldout"])
 
 
@@ -136,7 +140,7 @@ _LABELLED = _DATA | {"labeller", "comparisons", "scale", "runtime"}
 _REWARD = _LABELLED | {"reward", "labels", "collection", "ablation", "method", "sft"}
 _POLICY = _REWARD | {"policy", "episode_scale"}
 _QUERIES = {"queries": "prepare", "model": "model"}
-_JUDGED = _QUERIES | {"reference": "zero_shot"}  # what every evaluation but zero_shot itself reads
+_JUDGED = _QUERIES | {"reference": "zero_shot"}  # read by every evaluation except zero_shot
 _METRICS = {"metrics.json": "reports/metrics/{id}.json"}
 
 
@@ -150,7 +154,7 @@ def _evaluating(
     modules: Callable[[Settings], list[str]] = _nothing,
     count: Callable[[Settings, Shape, int | None], float | None] | None = flops.evaluation,
 ) -> Kind:
-    """A kind that evaluates responses: all of them share the script evaluate."""
+    """A kind that evaluates responses, by the script `evaluate`.  `modules`: its `plugins`; `count`: its `flops`."""
     return Kind(
         name, "data/samples", reads, owns, axes | {"evaluation"}, words, script="evaluate", seeded=seeded,
         plugins=modules, scores=lambda _owned: True, judges=True, work=_evaluation_work, flops=count, results=_METRICS,
@@ -184,13 +188,13 @@ KINDS: dict[str, Kind] = {
         ),
         Kind(
             "comparisons", "data/comparisons", _QUERIES, owns.comparisons, _LABELLED, _of_task(),
-            scores=lambda _: True, judges=True, work=lambda owned: ("", [_asked(owned)]), flops=flops.comparisons,
-            results={"comparisons.json": "reports/comparisons/{id}.json"},
+            scores=lambda _: True, judges=True, work=lambda owned: ("", [_num_comparisons(owned)]),
+            flops=flops.comparisons, results={"comparisons.json": "reports/comparisons/{id}.json"},
         ),
         Kind(
             "human_comparisons", "data/comparisons", {"labels": "human_labels", **_QUERIES},
             owns.comparisons, _LABELLED, _of_task("human"), slot="comparisons", scores=lambda _: True, judges=True,
-            work=lambda owned: ("", [_asked(owned)]), flops=flops.human_comparisons,
+            work=lambda owned: ("", [_num_comparisons(owned)]), flops=flops.human_comparisons,
             results={"comparisons.json": "reports/comparisons/{id}.json"},
         ),
         _evaluating(
@@ -242,7 +246,7 @@ KINDS: dict[str, Kind] = {
     ]
 }  # fmt: skip
 
-METHODS = {  # what a cell of each needs beside prepared queries and the evaluated reference; the last is its evaluation
+METHODS = {  # the kinds that a cell of each method needs besides those of every cell; the last is its evaluation
     "rl": ["reward", "ppo", "evaluate"],
     "supervised": ["sft", "supervised"],
     "supervised_rl": ["sft", "reward", "ppo", "evaluate"],
@@ -251,31 +255,32 @@ METHODS = {  # what a cell of each needs beside prepared queries and the evaluat
     "zero_shot": ["zero_shot"],
 }
 EVALUATIONS = [name for name, kind in KINDS.items() if kind.evaluates]
-BASE = ["fetch", "classifier_corpus", "model", "pretrain", "human_labels"]  # a cell's row has these under `base`
-# Of these a cell's row has the ids; under `evaluate` that of its evaluation, of whichever kind.
+BASE = ["fetch", "classifier_corpus", "model", "pretrain", "human_labels"]  # ids that a cell's row has under `base`
+# Ids that a cell's row has under these keys; `evaluate` is that of its evaluation, of any kind.
 ROW_IDS = ["prepare", "comparisons", "human_comparisons", "sft", "reward", "ppo", "zero_shot", "evaluate"]
 
 
 def kind_of(params: Path, script: str) -> str:
-    """The kind of stage that `params/KIND/ID.yaml` is of, among those that `pipelines/SCRIPT.py` does."""
+    """KIND of `params/KIND/ID.yaml` if `pipelines/SCRIPT.py` runs this kind; else the kind named as the script."""
     kind = KINDS.get(params.parent.name)
     return kind.name if kind and kind.script == script else script
 
 
 def kind_of_base(slot: str) -> str:
-    """The kind of what a cell's row has under `base`."""
+    """The kind of stage of a key under `base` in a cell's row."""
     return "fetch" if slot == "classifier_corpus" else slot
 
 
 def method_of(row: Settings) -> str:
-    """The method of a cell by its row; rows that MLflow keeps from before there were several have none."""
+    """The method of a cell by its row; old rows in MLflow, of the time when there was one method, do not have it."""
     return str(row.get("method") or ("zero_shot" if row["labels"] is None else "rl"))
 
 
 def files_of(kind: str, owned: Settings, params: str) -> dict[str, str]:
-    """What a stage reads beside other stages, by its name in instances.yaml: a file of human labels on this machine.
+    """The file that a stage reads besides the outputs of other stages, by its key in instances.yaml.
 
-    A file of the hub is no path: `params` stands there again, since DVC takes a path twice.
+    That is a file of human labels on this machine.  A file of the hub is no path; in its place is `params` again, since
+    DVC accepts a path twice.
     """
     if kind != "human_labels":
         return {}
@@ -289,7 +294,8 @@ def files_of(kind: str, owned: Settings, params: str) -> dict[str, str]:
 def order(settings: Settings) -> list[tuple[str, Kind]]:
     """(slot, kind) of the stages that a cell needs, upstream first.
 
-    Its base model is fetched or pretrained, its labels read or made; a second corpus, if it has one, is fetched too.
+    Its settings decide whether the base model is fetched or pretrained, whether labels are human or synthetic, and
+    whether a second corpus is fetched.
     """
     base = "pretrain" if settings["model"]["source"] == "pretrain" else "model"
     human = ["human_labels", "human_comparisons"] if settings["labeller"].get("human_labels") else ["comparisons"]
@@ -300,6 +306,6 @@ def order(settings: Settings) -> list[tuple[str, Kind]]:
     return stages
 
 
-def seen_from(slot: str, settings: Settings) -> Settings:
-    """A cell's settings as the kind in `slot` reads them: to the stage that fetches a second corpus it is `corpus`."""
+def settings_for_slot(slot: str, settings: Settings) -> Settings:
+    """A cell's settings for the stage in `slot`: the stage that fetches the classifier corpus finds it as `corpus`."""
     return settings | {"corpus": settings["classifier_corpus"]} if slot == "classifier_corpus" else settings

@@ -1,19 +1,20 @@
 """The settings that each kind of stage owns, out of a cell's: exactly the fields of its schema in settings/stages.py.
 
-What a stage does not own cannot make it stale.
+Each function takes a cell's composed configuration and returns the content of a params file.  A setting that a stage
+does not own cannot make it stale.
 """
 
 from typing import Any
 
+from preflab.settings.cell import PUBLISHED, SAME
+
 Settings = dict[str, Any]
 
-SAME = "same"  # conf/classifier_corpus/: the corpus of the queries trains the classifiers too
-PUBLISHED = ["paper", "released"]  # sections of a task file that `policy=paper|released` and `reward=…` read
-PUBLISHABLE = {  # what these sections may hold
+PUBLISHABLE = {  # the keys that the sections `paper` and `released` of a task file may have, by group
     "policy": ["lr", "batch_size", "kl_coef", "kl_target", "whiten_rewards"],
     "reward": ["lr", "batch_size", "rollout_batch"],
 }
-UNTRAINED: Settings = {  # the settings of training where the true score is the reward: none of them is read
+UNTRAINED: Settings = {  # settings of training that direct policies do not read, at fixed values
     "lr": 0.0,
     "batch_size": 1,
     "epochs": 1,
@@ -26,10 +27,12 @@ UNTRAINED: Settings = {  # the settings of training where the true score is the 
 
 
 def task(settings: Settings) -> Settings:
+    """The settings of the task, without the sections `paper` and `released`."""
     return {key: value for key, value in settings["task"].items() if key not in PUBLISHED}
 
 
 def prepare(settings: Settings) -> Settings:
+    """Corpora, the window of a query, and the transformer that labels, if any."""
     separate = settings["classifier_corpus"]["name"] != SAME
     return {
         "corpus": settings["corpus"],
@@ -40,6 +43,7 @@ def prepare(settings: Settings) -> Settings:
 
 
 def comparisons(settings: Settings) -> Settings:
+    """The labeller, and how many comparisons it makes."""
     labeller = {key: value for key, value in settings["labeller"].items() if key not in ("training", "human_labels")}
     return {
         "task": task(settings),
@@ -50,6 +54,7 @@ def comparisons(settings: Settings) -> Settings:
 
 
 def reward(settings: Settings) -> Settings:
+    """How a reward model is trained on the initial labels, or the true score is normalised (`direct`)."""
     labels = settings["labels"]
     direct = labels["direct"]
     return {
@@ -58,11 +63,12 @@ def reward(settings: Settings) -> Settings:
         "direct": direct,
         "reward": settings["reward"] | UNTRAINED if direct else settings["reward"],
         "runtime": settings["runtime"],
-        "seed": 1 if direct else settings["seed"],  # nothing is random in a true score: one instance for all seeds
+        "seed": 1 if direct else settings["seed"],  # a true score has no randomness: one instance for all seeds
     }
 
 
 def ppo(settings: Settings) -> Settings:
+    """How a policy is trained; `online`: with its reward models, `shared`: in one network with its reward model."""
     policy, labels, collection = settings["policy"], settings["labels"], settings["collection"]
     if policy["adaptive_kl"] and policy["adaptive_kl"]["target"] is None:  # a task of the paper with a fixed β
         policy = policy | {"adaptive_kl": None}
@@ -90,6 +96,10 @@ def ppo(settings: Settings) -> Settings:
 
 
 def evaluation(settings: Settings, method: str = "sample", n: int = 1, frontier: Settings | None = None) -> Settings:
+    """How responses are evaluated.
+
+    `method`: where they come from; `n`: samples of which the best is taken; `frontier`: of the optimal frontier.
+    """
     evaluation = {key: value for key, value in settings["evaluation"].items() if key != "frontier"}
     return {
         "task": task(settings),

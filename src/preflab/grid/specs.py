@@ -1,4 +1,4 @@
-"""grid.specs"""
+"""conf/grid/NAME.yaml: which cells a grid has."""
 
 from pathlib import Path
 from typing import Any
@@ -12,42 +12,48 @@ DEFAULT = "quick"
 
 
 def names(root: Path) -> list[str]:
-    """The grids that conf/ offers."""
+    """The names of the grids in conf/grid/."""
     return sorted(path.stem for path in (root / "conf" / "grid").glob("*.yaml"))
 
 
 def spec(root: Path, name: str) -> dict[str, Any]:
-    """conf/grid/NAME.yaml; with `extends: OTHER` the `base` of that grid in front, but for keys that it sets itself."""
-    found = _spec(root, name)
-    if other := found.pop("extends", None):
+    """The content of conf/grid/NAME.yaml.
+
+    With `extends: OTHER` its `base` begins with that of the other grid, without the keys that it sets itself.  Raises
+    PreflabError if one of the files does not exist or has an unknown key.
+    """
+    content = _read(root, name)
+    if other_name := content.pop("extends", None):
         try:
-            there = _spec(root, other)
+            other = _read(root, other_name)
         except PreflabError as error:
             raise PreflabError(f"conf/grid/{name}.yaml: extends: {error}") from None
-        if "extends" in there:
-            raise PreflabError(f"conf/grid/{name}.yaml: extends: {other} extends a grid itself; name one that does not")
-        own = found.get("base") or []
-        keys = {key_of(override) for override in own}
-        found["base"] = [override for override in there.get("base") or [] if key_of(override) not in keys] + own
-    return found
+        if "extends" in other:
+            raise PreflabError(
+                f"conf/grid/{name}.yaml: extends: {other_name} extends a grid itself; name one that does not"
+            )
+        base = content.get("base") or []
+        keys = {key_of(override) for override in base}
+        content["base"] = [override for override in other.get("base") or [] if key_of(override) not in keys] + base
+    return content
 
 
-def _spec(root: Path, name: str) -> dict[str, Any]:
+def _read(root: Path, name: str) -> dict[str, Any]:
     if name not in names(root):
         raise PreflabError(f"grid {name!r}: no such file in conf/grid/; {did_you_mean(name, names(root))}")
     from omegaconf import OmegaConf
 
-    found: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(root / "conf" / "grid" / f"{name}.yaml"))  # type: ignore[assignment]
+    content: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(root / "conf" / "grid" / f"{name}.yaml"))  # type: ignore[assignment]
     allowed = ["extends", "base", "product", "include", "seeds", "zero_shot"]
-    for key in found:
+    for key in content:
         if key not in allowed:
             raise PreflabError(f"conf/grid/{name}.yaml: {key}: no such key; {did_you_mean(key, allowed)}")
-    return found
+    return content
 
 
 def build(root: Path, name: str) -> Grid:
-    """The grid NAME, composed and checked."""
-    wanted = spec(root, name)
+    """The grid NAME, composed and checked.  Raises one PreflabError with every problem of every cell, a line each."""
+    content = spec(root, name)
     with remembered(root) as answers:
-        zero_shot = wanted.get("zero_shot", True)
-        return expand(name, points(wanted), answers.compose, zero_shot=zero_shot, typed=answers.typed)
+        zero_shot = content.get("zero_shot", True)
+        return expand(name, points(content), answers.compose, zero_shot=zero_shot, typed=answers.typed)

@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, machine, versions, settings, and the md5 of what it read."""
+"""Where a result comes from: commit, machine, versions, settings, and the md5 of its inputs."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ PACKAGES = [
 
 
 def settings(params: Path) -> dict[str, Any]:
-    """A params file as flat dotted names: {"policy.lr": 1.41e-05, …}."""
+    """The values of a params file by dotted name: {"policy.lr": 1.41e-05, …}."""
     from omegaconf import OmegaConf
 
     def flat(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
@@ -39,7 +39,7 @@ def settings(params: Path) -> dict[str, Any]:
 
 
 def commit(root: Path) -> dict[str, Any]:
-    """The commit, and whether anything that results depend on differs from it."""
+    """`git_commit` (None outside a repository), and `dirty`: whether conf/, code or dvc.yaml differ from it."""
 
     def git(*args: str) -> str:
         return subprocess.run(["git", *args], cwd=root, capture_output=True, text=True, check=False).stdout.strip()
@@ -51,7 +51,7 @@ def commit(root: Path) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Device, threads and versions of this process; torch is asked only if the stage has imported it."""
+    """Device, threads, precision and versions of this process; from torch only if the stage has imported it."""
     import platform
 
     device, threads, precision, measured = "cpu", os.cpu_count(), "fp32", None
@@ -77,12 +77,12 @@ def machine() -> dict[str, Any]:
 
 
 def recorded_md5s(root: Path) -> dict[str, str]:
-    """Of every output of every dvc.lock, by path."""
+    """The md5 of every output in dvc.lock and in the dvc.lock of every sweep, by path."""
     import yaml
 
-    found: dict[str, str] = {}
+    md5s: dict[str, str] = {}
     for lock in [*sorted(root.glob("sweeps/*/dvc.lock")), root / "dvc.lock"]:
         content = yaml.load(lock.read_text(), yaml.CSafeLoader) if lock.exists() else None
         for entry in (content or {}).get("stages", {}).values():
-            found |= {out["path"]: out["md5"] for out in entry.get("outs", []) if "md5" in out}
-    return found
+            md5s |= {out["path"]: out["md5"] for out in entry.get("outs", []) if "md5" in out}
+    return md5s

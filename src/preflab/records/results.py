@@ -1,4 +1,4 @@
-"""Where the results of one cell are, in the project's own folders or in a sweep's, and what they say."""
+"""The result files of one cell, in the project's own folders or in a sweep's, and what they contain."""
 
 import csv
 import hashlib
@@ -10,28 +10,30 @@ from typing import Any
 import yaml
 
 from preflab.files import numbers
+from preflab.grid.instances import CellRow
 from preflab.grid.kinds import KINDS, METHODS, ROW_IDS, kind_of_base, method_of
 from preflab.plan import estimate
-
-Row = dict[str, Any]
+from preflab.plan.executions import RunRecord
 
 
 class CellFiles:
-    """`row`: the cell's row of params/report.yaml; its `at` names the folder of each stage that a sweep has built.
+    """The files of one cell's stages.
 
-    `stages`: the id of each of its stages, by what the row calls it: a kind, or a slot of kinds.BASE.
+    `row`: the cell's row of params/report.yaml; its `at` has the folder, sweeps/NAME/, of each stage that a sweep has
+    built.  `stages`: the id of each of its stages, by the key of the row: a kind, or a slot of kinds.BASE.  `last`: the
+    kind of its evaluation.
     """
 
-    def __init__(self, root: Path, row: Row) -> None:
+    def __init__(self, root: Path, row: CellRow) -> None:
         self.root, self.row = root, row
         self.last = METHODS[method_of(row)][-1]
         self.stages: dict[str, str] = row.get("base", {}) | {name: row[name] for name in ROW_IDS if row.get(name)}
         self.stages[self.last] = self.stages.pop("evaluate")
 
     def path(self, stage: str, template: str) -> Path:
-        """`path("reward", "reports/reward/{id}.json")`."""
-        at = self.row.get("at", {}).get("evaluate" if stage == self.last else stage, "")
-        return self.root / at / template.format(id=self.stages[stage])
+        """The path that `template`, such as "reports/reward/{id}.json", has for the stage "reward"."""
+        folder = self.row.get("at", {}).get("evaluate" if stage == self.last else stage, "")
+        return self.root / folder / template.format(id=self.stages[stage])
 
     @property
     def samples(self) -> Path:
@@ -44,7 +46,10 @@ class CellFiles:
         return numbers(json.loads(path.read_text())) if path.exists() else {}
 
     def steps(self) -> Iterator[dict[str, Any]]:
-        """The training curve by episode (`curve/kl`), then the final numbers (`kl`, `reward/heldout_accuracy`)."""
+        """MLflow's metrics: the training curve by episode (`curve/kl`), then the final numbers (`kl`, `reward/…`).
+
+        Each item has `values`, and the `step` (in episodes) at which they stand.
+        """
         episode = 0
         texts = self.texts()
         for row in csv.DictReader((texts.get("curve.csv") or "").splitlines()):
@@ -62,22 +67,22 @@ class CellFiles:
         yield {"values": final, "step": episode}
 
     def texts(self) -> dict[str, str]:
-        """The files that a report needs, by the names that they have in MLflow."""
+        """The content of the files that a report needs, by the names that they have in MLflow."""
         files = {
             name: self.path(stage, template)
             for stage in self.stages
             if stage != "zero_shot" or stage == self.last
             for name, template in KINDS[kind_of_base(stage)].results.items()
         }
-        files["settings.yaml"] = self.path(self.last, f"params/{self.last}/{{id}}.yaml")  # of the evaluation
+        files["settings.yaml"] = self.path(self.last, f"params/{self.last}/{{id}}.yaml")
         texts = {name: path.read_text() for name, path in files.items() if path.exists()}
         return texts | {"runs.json": json.dumps(self.runs(), indent=2, sort_keys=True) + "\n"}
 
-    def runs(self) -> dict[str, Row]:
-        """The record of the execution that made each stage, and the `work` that it was (estimate.Work).
+    def runs(self) -> dict[str, RunRecord]:
+        """The run record of each stage, with its `work` (estimate.Work).
 
-        A stage restored from DVC's cache may have none.  A record whose settings are not those of the stage now
-        belongs to an execution that did not make what is there.
+        A stage restored from DVC's cache may have none.  A record of other settings than the stage has now is left out:
+        its execution did not write the present results.
         """
         records = {}
         for stage in self.stages:
@@ -86,14 +91,17 @@ class CellFiles:
             params = self.path(stage, f"params/{kind}/{{id}}.yaml")
             if not record.exists() or not params.exists():
                 continue
-            run: Row = json.loads(record.read_text())
+            run: RunRecord = json.loads(record.read_text())
             if run.get("params_sha256") == hashlib.sha256(params.read_bytes()).hexdigest():
                 settings = yaml.load(params.read_text(), yaml.CSafeLoader)
                 records[stage] = run | {"work": estimate.work(kind, settings, run["inputs"])}
         return records
 
     def tags(self, md5s: dict[str, str]) -> dict[str, str]:
-        """For each stage of the cell: what it is called, the MLflow run that made it, and the md5 of its output."""
+        """MLflow's tags: for each stage of the cell its id, its MLflow run, and the md5 of its output.
+
+        `md5s`: of all outputs, by path (provenance.recorded_md5s).
+        """
         tags: dict[str, str] = {}
         for stage, identifier in self.stages.items():
             folder = KINDS[kind_of_base(stage)].folder

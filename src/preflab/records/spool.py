@@ -1,11 +1,11 @@
-"""What a run reports, written to disk first and delivered to MLflow second.
+"""The events of a run, written to disk first and delivered to MLflow second.
 
-A spool is one file `.preflab/spool/<time>-<pid>.jsonl` of events, locked by the process that writes it and deleted once
-MLflow has everything.  One that nobody locks belongs to a process that is gone (or could not reach the store): whoever
-reaches the store next delivers it.  MLflow never makes a stage fail.
+A spool is a file `.preflab/spool/<time>-<pid>.jsonl` of events.  The process that writes it locks it, and deletes it
+once MLflow has everything.  A spool without a lock belongs to a process that has ended without reaching MLflow's store;
+the next process that reaches the store delivers it.  MLflow never makes a stage fail.
 
     {"run": "a", "op": "start", "experiment", "name", "tags", "params", "time", "parent": local run or null}
-    {"run": "a", "op": "created", "run_id"}          what MLflow called it
+    {"run": "a", "op": "created", "run_id"}          MLflow's id of the run
     {"run": "a", "op": "metrics", "values", "step", "time"}
     {"run": "a", "op": "file", "path", "folder"}  ·  {"run": "a", "op": "text", "text", "path"}
     {"run": "a", "op": "record", "path", "started"}  a run record to be completed with the run id
@@ -29,24 +29,17 @@ from preflab.errors import PreflabError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-
 Event = dict[str, Any]
-
 
 log = logging.getLogger(__name__)
 
-
-STAGES = "preflab/stages"  # one run for each real execution of a stage, whoever asked for it
-
-
+STAGES = "preflab/stages"  # one run for each real execution of a stage, of the grid or of any sweep
 SWEEPS = "preflab/sweeps"  # one parent for each sweep or grid, one child for each of its cells
-
-
 BATCH = 900  # metrics per call; MLflow takes 1000
 
 
 def now() -> int:
-    """Milliseconds, MLflow's clock."""
+    """Milliseconds since 1970, MLflow's unit of time."""
     return int(time.time() * 1000)
 
 
@@ -56,7 +49,10 @@ def tracking_uri(root: Path) -> str:
 
 
 def connect(root: Path) -> "MlflowClient":
-    """A client whose two experiments exist.  One process at a time: several on a fresh SQLite file destroy it."""
+    """A client of MLflow's store, in which the experiments STAGES and SWEEPS exist.
+
+    One process at a time: several on a fresh SQLite file destroy it.  Raises what MLflow raises, or TimeoutError.
+    """
     telemetry.off()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -80,7 +76,7 @@ def connect(root: Path) -> "MlflowClient":
 
 
 def reached(root: Path) -> "MlflowClient":
-    """`connect` for a command that is nothing without MLflow: whatever the store raises is one line."""
+    """`connect` for a command that cannot do without MLflow; raises PreflabError, in one line, if it fails."""
     try:
         return connect(root)
     except Exception as error:  # SQL, HTTP and MLflow raise their own; filelock a TimeoutError
@@ -101,21 +97,25 @@ class Spool:
         fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def write(self, event: Event) -> None:
+        """Append an event."""
         self._file.write(json.dumps(event) + "\n")
         self._file.flush()
 
     def discard(self) -> None:
-        """MLflow has everything."""
+        """Delete the file, since MLflow has everything."""
         self.path.unlink(missing_ok=True)
         self._file.close()
 
     def leave(self) -> None:
-        """MLflow does not have everything: keep the file for whoever reaches the store next."""
+        """Close the file and keep it for the next process that reaches the store."""
         self._file.close()
 
 
 class Delivery:
-    """Sends events to MLflow in order and remembers what MLflow called each run."""
+    """Sends events to MLflow in order and remembers MLflow's id of each run.
+
+    `spool`: gets a `created` event for each new run, so that a repeated delivery finds it.
+    """
 
     def __init__(self, root: Path, spool: Spool | None = None) -> None:
         self.root = root
@@ -124,7 +124,10 @@ class Delivery:
         self.run_ids: dict[str, str] = {}
 
     def send(self, events: list[Event]) -> None:
-        """Everything again is harmless: MLflow stores an equal metric, tag, parameter or artifact once."""
+        """Send events; raises what MLflow raises.
+
+        Sending them again is harmless: MLflow stores an equal metric, tag, parameter or artifact once.
+        """
         from mlflow.entities import Metric
 
         metrics: dict[str, list[Metric]] = {}
@@ -160,16 +163,16 @@ class Delivery:
         experiment = self.client.get_experiment_by_name(event["experiment"])
         run = self.client.create_run(experiment.experiment_id, event["time"], tags, event["name"])
         params = [Param(key, str(value)) for key, value in event["params"].items()]
-        for at in range(0, len(params), 90):
-            self.client.log_batch(run.info.run_id, params=params[at : at + 90])
+        for start in range(0, len(params), 90):
+            self.client.log_batch(run.info.run_id, params=params[start : start + 90])
         return run.info.run_id
 
     def _metrics(self, run: str, metrics: list[Any]) -> None:
-        for at in range(0, len(metrics), BATCH):
-            self.client.log_batch(self.run_ids[run], metrics=metrics[at : at + BATCH])
+        for start in range(0, len(metrics), BATCH):
+            self.client.log_batch(self.run_ids[run], metrics=metrics[start : start + BATCH])
 
     def _complete(self, path: Path, started: str, run_id: str) -> None:
-        """Write the run id into the record, unless a later execution has overwritten it."""
+        """Write the run id into the run record at `path`, unless a later execution has overwritten the record."""
         if not path.exists():
             return
         record = json.loads(path.read_text())
@@ -178,7 +181,10 @@ class Delivery:
 
 
 def replay(root: Path) -> int:
-    """Deliver the spools of processes that are gone; how many.  Raises what MLflow raises when it cannot be reached."""
+    """Deliver the spools of processes that have ended, and return how many.
+
+    Raises what MLflow raises when it cannot be reached.
+    """
     delivered = 0
     for path in sorted((root / ".preflab" / "spool").glob("*.jsonl")):
         with _orphan(path) as file:
@@ -189,8 +195,8 @@ def replay(root: Path) -> int:
             for run in dict.fromkeys(event["run"] for event in events):
                 if run not in ended:
                     events.append({"run": run, "op": "end", "status": "KILLED", "time": events[-1].get("time", now())})
-            known = [event for event in events if event["op"] == "created"]
-            Delivery(root).send(known + [event for event in events if event["op"] != "created"])
+            created = [event for event in events if event["op"] == "created"]
+            Delivery(root).send(created + [event for event in events if event["op"] != "created"])
             path.unlink()
             delivered += 1
     return delivered
@@ -198,7 +204,7 @@ def replay(root: Path) -> int:
 
 @contextmanager
 def _orphan(path: Path) -> Iterator[IO[str] | None]:
-    """The spool opened and locked, or None if its writer lives or somebody else has just delivered it."""
+    """The spool, opened and locked; None if its writer is alive or another process has just delivered it."""
     try:
         file = path.open()
     except FileNotFoundError:
@@ -214,7 +220,7 @@ def _orphan(path: Path) -> Iterator[IO[str] | None]:
 
 
 def _events(file: IO[str]) -> Iterator[Event]:
-    """Every whole line: a killed process may have left half of the last one."""
+    """The events of all complete lines; a killed process may have left half of the last one."""
     for line in file:
         try:
             yield json.loads(line)

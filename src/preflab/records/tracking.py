@@ -4,8 +4,8 @@
         record.metrics({"kl": 5.9}, step=update)
         record.summary({"kl": 6.1})
 
-The file comes first and MLflow second (records/spool.py): a store that is away or locked never fails a stage.  mlflow
-is imported by a background thread, at the first call, after the stage has imported torch.
+Events go to a file first and to MLflow second (records/spool.py), so that a stage never fails because MLflow's store
+cannot be reached or is locked.  A background thread imports mlflow at the first call, when torch has been imported.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ INTERVAL = 5.0  # seconds between two deliveries to MLflow
 PATIENCE = 30.0  # seconds that a finished stage waits for MLflow before it leaves the rest in the spool
 
 
-class Record:
-    """What a running stage says about itself."""
+class StageRecord:
+    """The record of a running stage: its metrics and texts, for MLflow.  `name`: KIND-ID."""
 
     def __init__(self, name: str) -> None:
         self.run = name
@@ -48,27 +48,28 @@ class Record:
         self._step = 0
 
     def metrics(self, values: dict[str, float], step: int) -> None:
-        """Numbers of one step; cheap, and never waits for MLflow."""
+        """Record the numbers of one step.  Cheap: never waits for MLflow."""
         self._step = step
         self.event("metrics", values=files.numbers(values), step=step, time=spool.now())
         if not self._thread.is_alive():
             self._thread.start()
 
     def summary(self, values: dict[str, Any]) -> None:
-        """The final numbers (what `--metrics` holds)."""
+        """Record the final numbers (those of the file of `--metrics`)."""
         self.event("metrics", values=files.numbers(values), step=self._step, time=spool.now())
 
     def text(self, name: str, text: str) -> None:
-        """A text that the UI shows beside the curves, such as samples of the policy."""
+        """Record a text, such as samples of the policy, which MLflow's page shows with the curves."""
         self.event("text", path=name, text=text)
 
     def event(self, op: str, **fields: Any) -> None:
+        """Write an event (records/spool.py) to the spool and queue it for MLflow."""
         event = {"run": self.run, "op": op, **fields}
         self._spool.write(event)
         self._queue.put(event)
 
     def close(self) -> None:
-        """Wait a little for MLflow; what it has not taken by then stays in the spool."""
+        """Wait at most PATIENCE seconds for MLflow; what it has not taken by then stays in the spool."""
         self._queue.put(None)
         if not self._thread.is_alive():
             self._thread.start()
@@ -78,12 +79,12 @@ class Record:
         else:
             self._spool.leave()
             log.warning(
-                "MLflow was not reached; the record of %s waits in .preflab/spool and is delivered later",
+                "MLflow was not reached; the record of %s stays in .preflab/spool and is delivered later",
                 self.run,
             )
 
     def _deliver(self) -> None:
-        """The background thread: send what has come every INTERVAL, and everything once the stage has ended."""
+        """The background thread: send queued events every INTERVAL seconds, and the last when the stage has ended."""
         delivery: spool.Delivery | None = None
         waiting: list[spool.Event] = []
         ended = False
@@ -93,14 +94,14 @@ class Record:
                 delivery = delivery or spool.Delivery(self.root, self._spool)
                 delivery.send(waiting)
                 waiting.clear()
-            except Exception as error:  # whatever MLflow, SQL or HTTP raise: the stage goes on
+            except Exception as error:  # MLflow, SQL or HTTP: the stage continues
                 log.info("MLflow: %s", error)
         self._delivered = not waiting
         if self._delivered:
             replay(self.root)
 
     def _collect(self, waiting: list[spool.Event]) -> bool:
-        """Add what comes within INTERVAL; True once the stage has ended."""
+        """Add the events of the next INTERVAL seconds to `waiting`; True once the stage has ended."""
         deadline = time.monotonic() + INTERVAL
         while (left := deadline - time.monotonic()) > 0:
             try:
@@ -113,8 +114,8 @@ class Record:
         return False
 
 
-class Silent:
-    """A record that nobody keeps: of the ranks of torchrun only the first speaks."""
+class SilentRecord:
+    """A record that keeps nothing, for all processes of torchrun but the first."""
 
     def metrics(self, values: dict[str, float], step: int) -> None: ...
 
@@ -124,24 +125,26 @@ class Silent:
 
 
 def _reads_human_labels(kind: str, inputs: dict[str, Path]) -> bool:
-    """Whether a stage reads human labels: the two that bring them, and what trains on the comparisons of those."""
-    brings = kind in ("human_labels", "human_comparisons")
-    return brings or any((folder / "human.json").exists() for folder in inputs.values())
+    """Whether a stage reads human labels, itself or through comparisons; these have a file human.json."""
+    return kind in ("human_labels", "human_comparisons") or any(
+        (folder / "human.json").exists() for folder in inputs.values()
+    )
 
 
 @contextmanager
 def stage(
     kind: str, run: Path | None, params: Path, inputs: dict[str, Path] | None = None
-) -> Iterator[Record | Silent]:
+) -> Iterator[StageRecord | SilentRecord]:
     """Record one execution of the stage `kind`; the run record is written to `run` if the body succeeds.
 
-    Without `run` nothing is recorded.  `inputs`: the folders that the stage reads, by option of its script.
+    `params`: the file of its settings; `inputs`: the folders that it reads, by option of its script.  Without `run`,
+    and in all processes of torchrun but the first, nothing is recorded.
     """
     if parallel.rank() or run is None:
-        yield Silent()
+        yield SilentRecord()
         return
     started, clock = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
-    record = Record(f"{kind}-{params.stem}")
+    record = StageRecord(f"{kind}-{params.stem}")
     about = _origin(record.root, params, inputs or {})
     record.event(
         "start",
@@ -180,7 +183,7 @@ def stage(
 
 
 def _origin(root: Path, params: Path, inputs: dict[str, Path]) -> dict[str, Any]:
-    """What a result is made from: the commit, the settings, and the md5 of each input."""
+    """The origin of a result: the commit, the sha256 of its settings, and the md5 of each input."""
     md5s = provenance.recorded_md5s(root)
     return provenance.commit(root) | {
         "params_sha256": hashlib.sha256(params.read_bytes()).hexdigest(),
@@ -203,38 +206,43 @@ def _tags(kind: str, params: Path, inputs: dict[str, Path], about: dict[str, Any
 
 
 def replay(root: Path) -> int:
-    """Deliver what earlier processes could not; how many records.  Never fails: what stays is tried again next time."""
+    """Deliver the spools that earlier processes could not deliver, and return how many.
+
+    Never fails: a spool that cannot be delivered is tried again next time.
+    """
     try:
         return spool.replay(root)
-    except Exception as error:  # as above: MLflow never makes anything fail
+    except Exception as error:  # MLflow, SQL or HTTP: nothing fails because of MLflow
         log.info("MLflow: %s", error)
         return 0
 
 
 def dumped(data: Any) -> str:
+    """JSON with sorted keys."""
     return json.dumps(data, indent=2, sort_keys=True) + "\n"
 
 
 def log_grid(
     name: str, about: dict[str, Any], root: Path, tags: dict[str, str], files: dict[str, str] | None = None
 ) -> str | None:
-    """One parent run for a sweep or a grid and one child for each cell; the parent's run id, or None if MLflow is away.
+    """Record a sweep or a grid: a parent run, and a child run for each cell.
 
-    `about`: what params/report.yaml holds (grid, scale, episode_scale, cells); `files`: texts for the parent, by name.
+    `about`: the content of params/report.yaml (grid, scale, episode_scale, cells); `tags`: MLflow's tags of the parent;
+    `files`: texts for the parent, by name.  Returns the parent's run id, or None if MLflow could not be reached.
     """
     replay(root)
-    box = spool.Spool(root)
+    events_file = spool.Spool(root)
     events = list(_grid_events(name, about, root, tags, files or {}))
     for event in events:
-        box.write(event)
+        events_file.write(event)
     try:
-        delivery = spool.Delivery(root, box)
+        delivery = spool.Delivery(root, events_file)
         delivery.send(events)
-    except Exception as error:  # as above: MLflow never makes anything fail
-        log.warning("MLflow was not reached (%s); the record of %s waits in .preflab/spool", error, name)
-        box.leave()
+    except Exception as error:  # MLflow, SQL or HTTP: nothing fails because of MLflow
+        log.warning("MLflow was not reached (%s); the record of %s stays in .preflab/spool", error, name)
+        events_file.leave()
         return None
-    box.discard()
+    events_file.discard()
     return delivery.run_ids["parent"]
 
 
@@ -265,15 +273,15 @@ def _grid_events(
     yield from ({"run": "parent", "op": "text", "text": text, "path": path} for path, text in texts.items())
     md5s = provenance.recorded_md5s(root)
     for cell, row in about["cells"].items():
-        found = CellFiles(root, row)
+        results = CellFiles(root, row)
         kind = "reference" if method_of(row) == "zero_shot" else "cell"
-        tags = {"preflab.kind": kind, "preflab.cell": cell, **found.tags(md5s)}
-        other = (*ROW_IDS, "overrides", "at", "base", "synthetic")
-        axes = {key: value for key, value in row.items() if key not in other}
+        tags = {"preflab.kind": kind, "preflab.cell": cell, **results.tags(md5s)}
+        no_axes = (*ROW_IDS, "overrides", "at", "base", "synthetic")
+        axes = {key: value for key, value in row.items() if key not in no_axes}
         yield start(cell, cell, "parent", tags, axes | row["overrides"] | scales)
-        yield from ({"run": cell, "op": "metrics", "time": spool.now(), **step} for step in found.steps())
-        for path, text in ({"cell.json": dumped(row)} | found.texts()).items():
+        yield from ({"run": cell, "op": "metrics", "time": spool.now(), **step} for step in results.steps())
+        for path, text in ({"cell.json": dumped(row)} | results.texts()).items():
             yield {"run": cell, "op": "text", "text": text, "path": f"cell/{path}"}
-        yield {"run": cell, "op": "file", "path": str(found.samples.relative_to(root)), "folder": "cell"}
+        yield {"run": cell, "op": "file", "path": str(results.samples.relative_to(root)), "folder": "cell"}
         yield {"run": cell, "op": "end", "status": "FINISHED", "time": spool.now()}
     yield {"run": "parent", "op": "end", "status": "FINISHED", "time": spool.now()}

@@ -1,1 +1,1 @@
-"""Hydra sweeps as builds."""
+"""Hydra sweeps as DVC builds."""

@@ -1,9 +1,9 @@
-"""A sweep: points around a grid, built as a pipeline beside the project's own.
+"""A sweep: cells with varied settings, built as a DVC pipeline next to the project's own.
 
     python -m pipelines.sweep -m policy.adaptive_kl.target=4,8,12
 
-A point that equals a cell of the project's grid, or of another sweep, is that cell.  The others go to
-sweeps/target-4-8-12/: instances.yaml, dvc.yaml (the project's, with other paths), params/, and what their stages build.
+A point that equals a cell of the project's grid, or of another sweep, is that cell.  The other points go to
+sweeps/target-4-8-12/: instances.yaml, dvc.yaml (the project's, with other paths), params/, and their results.
 """
 
 import hashlib
@@ -23,17 +23,21 @@ from preflab.grid.instances import Grid, expand
 from preflab.grid.points import Point, key_of
 from preflab.grid.specs import DEFAULT, spec
 
-OWN = re.compile(r"(hydra|sweep)[./]|(grid|plan|plan[.]tflops)$")  # keys that are not settings of a cell
+NO_SETTINGS = re.compile(r"(hydra|sweep)[./]|(grid|plan|plan[.]tflops)$")  # keys that are not settings of a cell
 AMBIGUOUS = {"lr", "batch_size", "seed", "adam", "adam_eps", "rollout_batch", "name"}  # last words of several settings
 LONGEST = 80  # characters of a folder's name
 
-_OWN_PATH = re.compile(r"(?<![\w./])(?=(?:params|data|models|reports)/\S*\$\{key\})")  # where such a path starts
+# In dvc.yaml, the start of a path that contains the stage's id.
+_PATH_WITH_KEY = re.compile(r"(?<![\w./])(?=(?:params|data|models|reports)/\S*\$\{key\})")
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """`overrides`: what Hydra gets, the grid's base first; `grid`: every point, and the stages that
-    they need; `project`: that of instances.yaml."""
+    """A sweep, composed and checked.
+
+    `overrides`: those for Hydra, the grid's base first; `grid`: every point as a cell, with the stages that it needs;
+    `project`: the grid of instances.yaml.
+    """
 
     root: Path
     name: str
@@ -43,20 +47,26 @@ class Sweep:
 
     @property
     def at(self) -> str:
+        """The folder of the sweep, `sweeps/NAME/`."""
         return folder(self.name)
 
     @property
-    def own(self) -> bool:
-        """Some stage of it is in no other pipeline."""
+    def has_stages(self) -> bool:
+        """Whether some of its stages are in no other pipeline, so that it needs a folder."""
         return any(instance.at == self.at for instance in self.grid.instances.values())
 
 
 def folder(name: str) -> str:
+    """The folder of a sweep."""
     return f"sweeps/{name}/"
 
 
 def make(root: Path, typed: list[str], grid_name: str) -> Sweep:
-    """Compose and check all points; nothing is written.  instances.yaml must be current, or nothing would be shared."""
+    """Compose and check all points of a sweep; nothing is written.
+
+    `typed`: the user's overrides; `grid_name`: the grid of conf/grid/ whose `base` applies.  Raises PreflabError for a
+    wrong override, or if instances.yaml is older than conf/ (the sweep would share no stage with it).
+    """
     project = instances_yaml.check(root)
     typed = [named(override, root / "conf") for override in typed]
     keys = {key_of(override) for override in typed}
@@ -68,21 +78,21 @@ def make(root: Path, typed: list[str], grid_name: str) -> Sweep:
 
 
 def load(root: Path, jobs: list[list[str]], grid_name: str, name: str) -> Grid:
-    """The same points again from the overrides of Hydra's jobs, once `write` has listed all their stages."""
+    """The points of a sweep that `write` has written, from the overrides of each of Hydra's `jobs`."""
     return _expand(root, grid_name, jobs, [], folder(name), instances_yaml.listed(root))
 
 
 def write(sweep: Sweep) -> None:
-    """The project's params/ and, if the sweep has stages of its own, its folder."""
+    """Write the project's params/ and, if the sweep has stages of its own, the files of its folder."""
     instances_yaml.write_params(sweep.root, sweep.project)
-    if sweep.own:
+    if sweep.has_stages:
         instances_yaml.write(sweep.root, sweep.grid, sweep.at)
         instances_yaml.write_params(sweep.root, sweep.grid, sweep.at)
         files.replace(sweep.root / sweep.at / "dvc.yaml", _pipeline(sweep.root, sweep.at))
 
 
 def remove(sweep: Sweep) -> None:
-    """Forget a folder that only a plan has written."""
+    """Remove a sweep's folder that was only written for a plan."""
     shutil.rmtree(sweep.root / sweep.at, ignore_errors=True)
     parent = sweep.root / "sweeps"
     if parent.exists() and not any(parent.iterdir()):
@@ -92,7 +102,11 @@ def remove(sweep: Sweep) -> None:
 def _expand(
     root: Path, grid_name: str, lines: list[list[str]], typed: list[str], at: str, listed: dict[str, Any]
 ) -> Grid:
-    """Each line of overrides as Hydra's own sweeper splits it, composed; axes are what was typed."""
+    """The grid of all points: each line of overrides is split into jobs as Hydra's own sweeper does.
+
+    The axes of a point are the `typed` overrides.  `at`: the folder for new stages; `listed`: instances of other
+    pipelines, by digest.
+    """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -113,18 +127,18 @@ def _expand(
             for job in jobs:
                 axes = {key_of(o): o.partition("=")[2] for o in job if key_of(o) in keys}
                 points.append(Point(list(job), axes))
-        return expand(grid_name, points, answers.compose, at=at, known=listed, typed=answers.typed)
+        return expand(grid_name, points, answers.compose, at=at, listed=listed, typed=answers.typed)
 
 
 def _pipeline(root: Path, at: str) -> str:
-    """The project's dvc.yaml for the stages of a sweep: what holds ${key} is the stage's own and moves to the sweep."""
+    """The project's dvc.yaml for the sweep in `at`: paths with ${key}, which belong to one stage, get this prefix."""
 
     def moved(node: Any) -> Any:
         if isinstance(node, dict):
             return {moved(key): moved(value) for key, value in node.items()}
         if isinstance(node, list):
             return [moved(value) for value in node]
-        return _OWN_PATH.sub(at, node) if isinstance(node, str) else node
+        return _PATH_WITH_KEY.sub(at, node) if isinstance(node, str) else node
 
     project = files.read(root / "dvc.yaml")
     up = "/".join(".." for _ in Path(at).parts)
@@ -138,18 +152,21 @@ def _pipeline(root: Path, at: str) -> str:
 
 
 def _is_setting(override: str) -> bool:
-    """Of a cell: neither the sweep's own nor Hydra's."""
-    return not OWN.match(key_of(override))
+    """Whether an override is a setting of a cell, not one of the sweep command or of Hydra."""
+    return not NO_SETTINGS.match(key_of(override))
 
 
 def _short(key: str) -> str:
-    """`target` of policy.adaptive_kl.target, but `reward.lr` of reward.lr: another group has such a word too."""
+    """`target` of policy.adaptive_kl.target; `reward.lr` of reward.lr, since several groups have an lr."""
     words = re.split("[./]", key.lstrip("+~"))
     return ".".join(words[-2:] if words[-1] in AMBIGUOUS else words[-1:])
 
 
 def _slug(typed: list[str], grid_name: str) -> str:
-    """`target-4-8-12` for policy.adaptive_kl.target=4,8,12: always the same, so that a sweep can be continued."""
+    """The sweep's name, `target-4-8-12` for policy.adaptive_kl.target=4,8,12.
+
+    Equal overrides give an equal name, so that the same command continues a sweep.
+    """
     settings = [override.partition("=") for override in typed if _is_setting(override)]
     parts = [grid_name] if grid_name != DEFAULT else []
     parts += [f"{_short(key)}-{value}" for key, _, value in settings]

@@ -1,4 +1,4 @@
-"""What a sweep prints: the plan before it, a bar while it runs, the table of its points after it."""
+"""What a sweep prints: the plan before it, a progress bar while it runs, and the table of its points after it."""
 
 import sys
 from collections import Counter
@@ -23,7 +23,7 @@ from preflab.plan.reasons import Verdict
 from preflab.records.results import CellFiles
 from preflab.sweep.points import Sweep
 
-NUMBERS = {  # metric → heading; "_se" beside it is its standard error
+NUMBERS = {  # metric → heading; the metric with "_se" is its standard error
     "win_rate": "win rate vs zero-shot",
     "true_score": "true score",
     "reward_model": "reward model",
@@ -32,46 +32,46 @@ NUMBERS = {  # metric → heading; "_se" beside it is its standard error
 
 
 def say(sentence: str) -> None:
-    """Something that a user who waits wants to know."""
+    """Print a sentence to stderr at once."""
     print(sentence, file=sys.stderr, flush=True)
 
 
 def show_plan(sweep: Sweep, verdicts: dict[str, Verdict], estimates: dict[str, float | None], jobs: int) -> None:
-    """The stages that would run, why and how long, then those that are up to date, and the time of all of it."""
+    """Print the stages that would run, why and how long, then those that are up to date, and the total time."""
     graph = sweep.grid.graph()
     done = len(graph) - len(verdicts)
     print(f"{len(sweep.grid.cells)} cells, {len(graph)} stages: {len(verdicts)} to do, {done} up to date")
-    if sweep.own:
-        print(f"+ marks the stages of this sweep alone, in {sweep.at}")
-    own = f"{sweep.at}dvc.yaml:"
+    if sweep.has_stages:
+        print(f"+ marks stages that only this sweep has, in {sweep.at}")
+    prefix = f"{sweep.at}dvc.yaml:"
     for stage, verdict in verdicts.items():
         line = f"  {'restore' if verdict.cached else 'run    '}  {stage}: {'; '.join(verdict.reasons)}"
         if seconds := estimates.get(stage):
             line += f" (about {estimate.shown(seconds)})"
-        print(line.replace(own, "+ "))
+        print(line.replace(prefix, "+ "))
     for stage in graph:
         if stage not in verdicts:
-            print(f"  cached   {stage}".replace(own, "+ "))
+            print(f"  cached   {stage}".replace(prefix, "+ "))
     if verdicts:
-        print("(after: runs only if that stage's result differs; restore: DVC's cache has this very result)")
+        print("(after: runs only if that stage's result changes; restore: DVC's cache has the result)")
     if estimates:
         print(time_text(graph, estimates, jobs))
 
 
 def time_text(graph: Graph, estimates: dict[str, float | None], jobs: int) -> str:
-    """`time: about 12 min one stage after another, 7 min with 2 at a time`, and of how many nothing is known."""
-    known = {stage: seconds for stage, seconds in estimates.items() if seconds is not None}
-    unknown = len(estimates) - len(known)
-    if not any(known.values()):
-        return "time: unknown; nothing like these stages has run here"
-    serial, parallel = (estimate.shown(seconds) for seconds in estimate.times(graph, known, jobs))
+    """`time: about 12 min one stage after another, 7 min with 2 at a time`, and how many stages have no estimate."""
+    estimated = {stage: seconds for stage, seconds in estimates.items() if seconds is not None}
+    unknown = len(estimates) - len(estimated)
+    if not any(estimated.values()):
+        return "time: unknown; no stage like these has run on this machine"
+    serial, parallel = (estimate.shown(seconds) for seconds in estimate.times(graph, estimated, jobs))
     text = f"time: about {serial} one stage after another, {parallel} with {jobs} at a time"
-    return text + (f"; without {unknown} of which nothing like them has run here" if unknown else "")
+    return text + (f"; not counting {unknown} like which none has run on this machine" if unknown else "")
 
 
 @contextmanager
 def bar(total: int) -> Iterator[Callable[[str], None]]:
-    """A function to call with each finished stage: how many there are, and the time left.  Silent off a terminal."""
+    """A progress bar for `total` stages; yields a function to call with each finished stage.  Only in a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -90,7 +90,7 @@ def bar(total: int) -> Iterator[Callable[[str], None]]:
 
 
 def show_outcomes(outcomes: dict[str, Outcome]) -> None:
-    """One line of counts, and a sentence for each failure."""
+    """Print how many stages ended in each state."""
     counts = Counter(outcome.state for outcome in outcomes.values())
     words = {
         "fresh": "up to date",
@@ -103,17 +103,20 @@ def show_outcomes(outcomes: dict[str, Outcome]) -> None:
 
 
 def table(sweep: Sweep, incomplete: set[str]) -> Table:
-    """A row for each point; the reference first.  It says whose the labels are."""
+    """A row for each point, the reference first; the title says whether labels are human or synthetic.
+
+    `incomplete`: cells that are not up to date, shown without numbers.
+    """
     settings = list(dict.fromkeys(key for row in sweep.grid.cells.values() for key in row["overrides"]))
-    sources = {"synthetic" if row["synthetic"] else "people" for row in sweep.grid.cells.values()}
+    sources = {"synthetic" if row["synthetic"] else "human" for row in sweep.grid.cells.values()}
     scales = f"scale {sweep.grid.scale}, episodes {sweep.grid.episode_scale}"
     shown = Table(title=f"{sweep.name}  (labels: {' and '.join(sorted(sources))}; {scales})")
     shown.add_column("cell", no_wrap=True)
     for heading in [*(setting.rpartition(".")[2] for setting in settings), *NUMBERS.values()]:
         shown.add_column(heading, justify="right")
     for cell, row in sweep.grid.cells.items():
-        found = {} if cell in incomplete else CellFiles(sweep.root, row).metrics()
-        numbers = [_number(found, metric) for metric in NUMBERS]
+        metrics = {} if cell in incomplete else CellFiles(sweep.root, row).metrics()
+        numbers = [_number(metrics, name) for name in NUMBERS]
         if cell in incomplete:
             numbers[0] = "not finished"
         shown.add_row(cell, *(str(row["overrides"].get(key, "")) for key in settings), *numbers)
@@ -121,6 +124,7 @@ def table(sweep: Sweep, incomplete: set[str]) -> Table:
 
 
 def _number(metrics: dict[str, float], name: str) -> str:
+    """`0.512 ± 0.02`, the metric and its standard error; empty if it is missing."""
     if name not in metrics:
         return ""
     error = f" ± {metrics[name + '_se']:.2g}" if f"{name}_se" in metrics else ""
