@@ -9,7 +9,7 @@ TORCH       := 2.13.0
 PORT        ?= 5000
 
 BIN   := .venv/bin
-# One stamp per content of the files that decide what is installed; a checkout's time stamps do not matter.
+# The stamp's name is a checksum of the files that decide what is installed; their time stamps do not matter.
 STAMP := .venv/installed-$(shell cat pyproject.toml requirements.lock Makefile | cksum | cut -d ' ' -f 1)
 RUN   := PATH="$(CURDIR)/$(BIN):$$PATH" DVC_NO_ANALYTICS=1
 
@@ -32,14 +32,14 @@ lint: install
 	$(RUN) mypy
 	$(RUN) lint-imports
 
-# Against TRL too, which is only needed here.  Nothing else should run meanwhile.
+# Compares with TRL too, which only this target needs.  Run nothing else meanwhile.
 bench: install
 	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint requirements.lock
 	$(RUN) python -m benchmarks.run
 
 install: $(STAMP)
 
-# torch first: it may come from an index of its own, and everything after it then finds it in place.
+# torch comes first, because it may come from a separate index; later packages then find it installed.
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later is needed; this is " + sys.version.split()[0] + " (name another: make PYTHON=python3.12)")'
 	@command -v git > /dev/null || { echo "git is needed (DVC works in a git repository)"; exit 1; }
@@ -50,7 +50,7 @@ $(STAMP):
 	rm -f .venv/installed-*
 	touch $@
 
-# After a change of pins in pyproject.toml: install them, then write down everything that came along.
+# After a change of pins in pyproject.toml: install them, then write all installed packages to requirements.lock.
 lock:
 	rm -f requirements.lock .venv/installed-* && touch requirements.lock
 	$(MAKE) install
