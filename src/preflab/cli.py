@@ -1,4 +1,4 @@
-"""The edge of every command: errors as one line and an exit status, no telemetry.
+"""What every command does around its work: turn errors into one line and an exit status, switch telemetry off.
 
 if __name__ == "__main__":
     cli.main(run)
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from preflab import telemetry
 from preflab.errors import PreflabError
 
-# A thread of OpenMP that waits for another one spins for milliseconds, on a core that another process may need
-# (libgomp, which torch for Linux brings).  After 1,000 rounds it sleeps.  Ours: `python -m benchmarks.run waiting`.
+# A waiting thread of OpenMP (libgomp, which torch for Linux brings) spins for milliseconds on a core that another
+# process may need.  With this variable it sleeps after 1,000 rounds.  Ours: `python -m benchmarks.run waiting`.
 SPINS = {"GOMP_SPINCOUNT": "1000"}
 
 USER_ERROR = 2
@@ -31,15 +31,16 @@ _REMEDY = {
 
 
 def main(run: Callable[[], int | None]) -> None:
-    """Call `run` and exit with what it returns (None is 0), 2 after a PreflabError, 130 after Ctrl-C.
+    """Call `run` and exit with the status that it returns (None is 0), 2 after a PreflabError, 130 after Ctrl-C.
 
-    A bug keeps its traceback.
+    Errors of the file system that a user can repair give 2 as well.  Any other exception is a bug and keeps its
+    traceback.
     """
     telemetry.off()
-    if "OMP_WAIT_POLICY" not in os.environ:  # user-set values stay
+    if "OMP_WAIT_POLICY" not in os.environ:  # a value that the user has set is kept
         for name, value in SPINS.items():  # read when torch is imported
             os.environ.setdefault(name, value)
-    gc.set_threshold(100_000, 50, 50)  # looking for garbage takes a second of importing torch and transformers …
+    gc.set_threshold(100_000, 50, 50)  # garbage collection takes a second of importing torch and transformers …
     logging.basicConfig(level=os.environ.get("PREFLAB_LOG", "WARNING"), format="%(name)s: %(message)s")
     try:
         status = run()
@@ -52,7 +53,7 @@ def main(run: Callable[[], int | None]) -> None:
         print(f"error: {error.filename or 'writing'}: {_REMEDY[error.errno]}", file=sys.stderr)
         sys.exit(USER_ERROR)
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept, the same command continues", file=sys.stderr)
+        print("interrupted; finished stages are kept, and the same command continues", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    gc.freeze()  # … and two seconds of leaving
+    gc.freeze()  # … and two seconds of exiting
     sys.exit(status or 0)

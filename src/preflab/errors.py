@@ -1,6 +1,6 @@
-"""The one error that a user sees: a sentence or two that name the file or key, what was found and what to do.
+"""The one error that a user sees: a sentence or two with the file or key, what is wrong with it, and what to do.
 
-Pipelines turn it into exit status 2 without a traceback (`cli.py`); a bug keeps its traceback.
+Commands turn it into exit status 2 without a traceback (cli.py).
 """
 
 
@@ -9,7 +9,7 @@ class PreflabError(Exception):
 
 
 def did_you_mean(word: str, choices: list[str]) -> str:
-    """The nearest choice and the list of all of them, for the end of an error message."""
+    """The choice nearest to `word`, if any is near, and the list of all choices: the end of an error message."""
     import difflib
 
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
