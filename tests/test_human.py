@@ -1,8 +1,6 @@
 """Cells that train on labels of people: what the stages `labels` and `human` make of them, and what the report says."""
 
-import argparse
 import hashlib
-import importlib
 import json
 import shlex
 import sys
@@ -19,12 +17,12 @@ from helpers.label_files import PAD as GPT2_PAD
 from helpers.report_files import make_grid
 from helpers.tiny_model import END, PAD, reward_settings, task
 from helpers.toy_reviews import WORDS
-from pipelines import reward as reward_pipeline
+from pipelines import _stage
 from preflab import comparisons
 from preflab.build import dvc_state
 from preflab.comparisons import synthetic
 from preflab.errors import PreflabError
-from preflab.grid import code, instances_yaml, kinds
+from preflab.grid import instances_yaml, kinds
 from preflab.grid.compose import composer
 from preflab.grid.instances import expand
 from preflab.grid.points import Point
@@ -40,9 +38,10 @@ from preflab.sampling.reference import Reference
 from preflab.settings import data, method
 from preflab.settings.data import HumanLabelsSettings
 from preflab.settings.load import parse
-from preflab.settings.stages import ComparisonsStage, RewardStage
+from preflab.settings.stages import ComparisonsStage, HumanLabelsStage, RewardStage
 from preflab.stages import human_comparisons as human_comparisons_stages
 from preflab.stages import human_labels as human_labels_stages
+from preflab.stages import reward as reward_stage
 from preflab.stages.human_comparisons import left_out, read
 
 RUNTIME = method.RuntimeSettings(1, "fp32")
@@ -65,9 +64,14 @@ def choice(best: int | None = 0, query: str = QUERY, samples: tuple[str, ...] = 
     return {"query": query, "samples": list(samples), "best": best, **more}
 
 
+def bring(settings: HumanLabelsSettings, out: Path) -> dict[str, Any]:
+    """Numbers of the stage `human_labels`."""
+    return human_labels_stages.run(HumanLabelsStage(settings), out=out).metrics
+
+
 def brought(path: Path, out: Path, **settings: Any) -> Path:
     """The folder of the stage `labels`."""
-    human_labels_stages.run(HumanLabelsSettings("own", "path", str(path), **settings), out)
+    bring(HumanLabelsSettings("own", "path", str(path), **settings), out)
     return out
 
 
@@ -92,7 +96,9 @@ def test_texts_become_comparisons_of_the_models_tokens(tmp_path, queries, model)
     folder = tmp_path / "mine"
     jsonl(folder / "a.jsonl", rows)
     jsonl(folder / "b.jsonl", [{"query": QUERY, "samples": ["good"], "scores": [1.0]}])
-    found = human_comparisons_stages.run(stage(), brought(folder, tmp_path / "l"), queries, model, tmp_path / "out")
+    found = human_comparisons_stages.run(
+        stage(), labels=brought(folder, tmp_path / "l"), queries=queries, model=model, out=tmp_path / "out"
+    ).metrics
     train, heldout = (comparisons.read(tmp_path / "out" / f"{name}.parquet") for name in ("train", "heldout"))
     # the last six tokens of the query; samples through their end token, and room for the task's eight
     assert train[0].query == [WORDS.index(word) for word in ["film", ".", "we", "saw", "it", "."]]
@@ -115,12 +121,12 @@ def test_texts_become_comparisons_of_the_models_tokens(tmp_path, queries, model)
 
 def test_a_reward_model_trains_on_them_as_on_others(tmp_path, queries, model):
     labels = brought(jsonl(tmp_path / "a.jsonl", [choice(i % 2) for i in range(10)]), tmp_path / "l")
-    human_comparisons_stages.run(stage(), labels, queries, model, tmp_path / "out")
+    human_comparisons_stages.run(stage(), labels=labels, queries=queries, model=model, out=tmp_path / "out")
     paths = {"queries": queries, "model": model, "comparisons": tmp_path / "out", "out": tmp_path / "reward"}
 
     def trained(number: int) -> dict[str, float]:
         cfg = RewardStage(task(), method.InitialSettings("5k", number), False, reward_settings(), RUNTIME, 1)
-        return reward_pipeline.run(cfg, argparse.Namespace(**paths), tracking.SilentRecord())[0]
+        return reward_stage.run(cfg, **paths, log=tracking.SilentRecord()).metrics
 
     assert trained(8)["num_train"] == 8
     with pytest.raises(PreflabError, match=r"holds 8 comparisons, labels 5k needs 12; .* fewer comparisons\.heldout"):
@@ -129,7 +135,9 @@ def test_a_reward_model_trains_on_them_as_on_others(tmp_path, queries, model):
 
 def test_token_ids_become_text_for_a_model_with_another_tokenizer(tmp_path, queries, model, vocabulary):
     path = jsonl(tmp_path / "sentiment" / "offline_5k.json", [released(i % 2) for i in range(6)])
-    found = human_comparisons_stages.run(stage(), brought(path, tmp_path / "l"), queries, model, tmp_path / "out")
+    found = human_comparisons_stages.run(
+        stage(), labels=brought(path, tmp_path / "l"), queries=queries, model=model, out=tmp_path / "out"
+    ).metrics
     first = comparisons.read(tmp_path / "out" / "train.parquet")[0]
     assert first.query == [6, 7, 8, END, PAD, PAD]
     assert first.samples == [[1, 4, END, *[PAD] * 5], [2, *[PAD] * 7]]
@@ -154,7 +162,9 @@ def test_token_ids_stay_what_they_are_for_gpt2(tmp_path, vocabulary):
 def test_the_files_own_splits_are_held_out(tmp_path, queries, model):
     rows = [choice(0, split=split) for split in ("valid1", "train", "test", "train", "valid2")]
     labels = brought(jsonl(tmp_path / "a.jsonl", rows), tmp_path / "l")
-    found = human_comparisons_stages.run(stage(), labels, queries, model, tmp_path / "out")
+    found = human_comparisons_stages.run(
+        stage(), labels=labels, queries=queries, model=model, out=tmp_path / "out"
+    ).metrics
     assert (found["train"], found["heldout"]) == (2, 2)  # at most comparisons.heldout
 
 
@@ -163,13 +173,15 @@ def test_two_people_agree_by_hand(tmp_path, queries, model):
     who = [("ann", 0), ("bob", 0), ("cyd", 0), ("cyd", 1)]
     rows = [choice(best, labeller=name) for name, best in who] + [choice(0, "it ."), choice(0, "we saw .")]
     labels = brought(jsonl(tmp_path / "a.jsonl", rows), tmp_path / "l")
-    found = human_comparisons_stages.run(stage(), labels, queries, model, tmp_path / "out")
+    found = human_comparisons_stages.run(
+        stage(), labels=labels, queries=queries, model=model, out=tmp_path / "out"
+    ).metrics
     assert (found["questions_asked_again"], found["labellers_agree"]) == (1, 0.3333)
 
 
 def test_a_summary_keeps_the_beginning_of_its_source(tmp_path, queries, model):
     labels = brought(jsonl(tmp_path / "a.jsonl", [choice()] * 4), tmp_path / "l")
-    human_comparisons_stages.run(stage(suffix="the"), labels, queries, model, tmp_path / "out")
+    human_comparisons_stages.run(stage(suffix="the"), labels=labels, queries=queries, model=model, out=tmp_path / "out")
     words = [WORDS[i] for i in comparisons.read(tmp_path / "out" / "train.parquet")[0].query]
     assert " ".join(words) == "we saw the film . we"
 
@@ -193,7 +205,9 @@ def test_a_summary_keeps_the_beginning_of_its_source(tmp_path, queries, model):
 def test_labels_that_no_cell_can_train_on_are_refused(tmp_path, queries, model, rows, settings, message):
     labels = brought(jsonl(tmp_path / "a.jsonl", rows), tmp_path / "l")
     with pytest.raises(PreflabError, match=message):
-        human_comparisons_stages.run(stage(**settings), labels, queries, model, tmp_path / "out")
+        human_comparisons_stages.run(
+            stage(**settings), labels=labels, queries=queries, model=model, out=tmp_path / "out"
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -206,15 +220,17 @@ def test_a_task_of_ones_own_takes_any_labels():
 
 def test_files_that_are_not_what_they_should_be_are_refused(tmp_path):
     path = jsonl(tmp_path / "a.jsonl", [choice(), choice(7)])
-    with pytest.raises(PreflabError, match=r"1 of 2 rows rejected, .*row 2: best is 7.*labeller\.labels\.max_bad=1"):
+    with pytest.raises(
+        PreflabError, match=r"1 of 2 rows rejected, .*row 2: best is 7.*labeller\.human_labels\.max_bad=1"
+    ):
         brought(path, tmp_path / "l")
     assert not (tmp_path / "l" / "labels.parquet").exists()
-    with pytest.raises(PreflabError, match=r"found sha256 [0-9a-f]{64}, expected 00 \(labeller\.labels\.sha256\)"):
+    with pytest.raises(
+        PreflabError, match=r"found sha256 [0-9a-f]{64}, expected 00 \(labeller\.human_labels\.sha256\)"
+    ):
         brought(path, tmp_path / "l", sha256="00")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    found = human_labels_stages.run(
-        HumanLabelsSettings("own", "path", str(path), sha256=digest, max_bad=1), tmp_path / "l"
-    )
+    found = bring(HumanLabelsSettings("own", "path", str(path), sha256=digest, max_bad=1), tmp_path / "l")
     assert (found["summary"]["rows"], found["rejected"]) == (1, 1)
     assert found["rejected_rows"] == [{"file": "a.jsonl", "row": 2, "reason": "best is 7, expected 0 to 1"}]
 
@@ -224,13 +240,15 @@ def test_a_file_of_the_hub_is_continued_and_says_its_commit(tmp_path, hub, vocab
     hub.repositories[("dataset", "org/labels")] = {"sentiment/offline_5k.json": content}
     hub.cut, hub.cuts = 3000, 2
     file = HumanLabelsSettings("paper", "hub", "org/labels", "sentiment/offline_5k.json")
-    found = human_labels_stages.run(file, tmp_path / "l")
+    found = bring(file, tmp_path / "l")
     assert len(hub.starts("offline_5k.json")) > 2
     assert (found["commit"], found["summary"]["rows"]) == (hub_server.COMMIT, 60)
     label = next(table.read_labels(tmp_path / "l" / "labels.parquet"))
     assert (label.task, label.file) == ("sentiment", "offline_5k.json")  # told by the folder
-    with pytest.raises(PreflabError, match=r"labeller\.labels\.path=org/none: .*or name a file of yours: labeller=hum"):
-        human_labels_stages.run(HumanLabelsSettings("paper", "hub", "org/none", "a.json"), tmp_path / "l")
+    with pytest.raises(
+        PreflabError, match=r"labeller\.human_labels\.path=org/none: .*or name a file of yours: labeller=hum"
+    ):
+        bring(HumanLabelsSettings("paper", "hub", "org/none", "a.json"), tmp_path / "l")
 
 
 def cell(root: Path, *lines: str) -> Any:
@@ -257,7 +275,6 @@ def test_a_cell_reads_labels_in_place_of_making_them(tmp_path, monkeypatch):
     assert kinds.files_of("human_labels", hub_file, "params/human_labels/x.yaml") == {
         "file": "params/human_labels/x.yaml"
     }
-    assert {file.name for file in code.modules(workspace.PROJECT, "labels")} > {"plain.py", "hub.py", "hh_rlhf.py"}
 
 
 def test_every_released_file_is_a_choice():
@@ -325,7 +342,7 @@ def built_by_commands(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         words = shlex.split(stages[instance.stage].cmd)
         words = words[: words.index("--run")]  # nothing is recorded
         monkeypatch.setattr(sys, "argv", words[2:])
-        importlib.import_module(words[2]).main()
+        _stage.run(words[2].removeprefix("pipelines."), None)
     return built
 
 
@@ -339,7 +356,7 @@ def test_a_grid_is_built_on_labels_of_people(tmp_path, monkeypatch, vocabulary, 
     monkeypatch.chdir(root)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
     built = built_by_commands(root, monkeypatch)
-    assert [row["method"] for row in built.cells.values()] == ["zero-shot", "rl"]
+    assert [row["method"] for row in built.cells.values()] == ["zero_shot", "rl"]
     assert {row["synthetic"] for row in built.cells.values()} == {False}
     finished = from_files(instances_yaml.report_params(built))
     assert "Labels from people, synthetic judge" in captions.caption_mark(finished)
@@ -349,7 +366,7 @@ def test_a_grid_is_built_on_labels_of_people(tmp_path, monkeypatch, vocabulary, 
         said += "; 24 tokenised again from their text, as tiny has another tokenizer than the labels"
     assert facts["Labels of people"].startswith(said)
     assert facts["Labels are from"] == "people (human)"
-    assert ("labels", "own") in {
+    assert ("human_labels", "own") in {
         (name, instance) for name, instance, _ in provenance.lineage(finished.cells[-1], finished)
     }
 
@@ -363,16 +380,15 @@ def test_dvc_notices_another_file_of_labels(tmp_path):
     assert plan(root, graph) == {}
     jsonl(path, [choice(1)])
     verdicts = plan(root, graph)
-    assert verdicts["labels@own"].reasons == [f"input changed: {path}"]
-    assert json.loads(workspace.run(root, "dvc", "status", "--json").stdout).keys() - {"report"} == {"labels@own"}
+    assert verdicts["human_labels@own"].reasons == [f"input changed: {path}"]
+    assert json.loads(workspace.run(root, "dvc", "status", "--json").stdout).keys() - {"report"} == {"human_labels@own"}
     workspace.run(root, "dvc", "repro")
     found = workspace.executions(root)
-    assert found["labels own"] == 2
-    assert (
-        sum(count for name, count in found.items() if name.startswith("human_comparisons ")) == 1
-    )  # the stub wrote the same
+    assert found["human_labels own"] == 2
+    comparisons = {name: count for name, count in found.items() if name.startswith("human_comparisons ")}
+    assert list(comparisons.values()) == [1]  # the stub wrote the same
     path.unlink()
-    assert plan(root, graph)["labels@own"].reasons == [f"input deleted: {path}"]
+    assert plan(root, graph)["human_labels@own"].reasons == [f"input deleted: {path}"]
 
 
 def test_a_run_says_whether_it_reads_labels_of_people(tmp_path):

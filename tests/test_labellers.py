@@ -1,10 +1,8 @@
 """Labellers: those that are here, a new one that is a single file, and any function by its dotted path."""
 
-import argparse
 import importlib
 import json
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,18 +12,19 @@ import torch
 from helpers import workspace
 from helpers.tiny_model import END, PAD, reward_settings, task
 from helpers.toy_reviews import WORDS
-from pipelines import reward as reward_pipeline
 from preflab import labellers, plugins
 from preflab.comparisons import agreement, synthetic
 from preflab.errors import PreflabError
 from preflab.evaluate import metrics
-from preflab.grid import code, kinds
+from preflab.grid import kinds
 from preflab.grid.compose import composer
 from preflab.labellers.classifiers import linear
+from preflab.records.tracking import SilentRecord
 from preflab.sampling import reference
 from preflab.settings import data, method, stages
 from preflab.settings.load import parse
 from preflab.stages import comparisons as comparisons_stages
+from preflab.stages import reward as reward_stage
 from preflab.training import reward as reward_training
 from preflab.training import scoring
 
@@ -62,6 +61,7 @@ def another(tmp_path, monkeypatch):
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "films.py").write_text(FILMS)
     monkeypatch.setattr(labellers, "__path__", [*labellers.__path__, str(tmp_path / "more")])
+    monkeypatch.setattr(plugins, "names", lambda package, names=plugins.names: [*names(package), "films"])
     importlib.invalidate_caches()
     return "films"
 
@@ -176,7 +176,7 @@ def test_vader_by_hand(tmp_path):
 def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries, model, another):
     """Noise-free, so that every choice can be checked."""
     out = tmp_path / "comparisons"
-    comparisons_stages.run(settings(another, None), queries, model, out)
+    comparisons_stages.run(settings(another, None), queries=queries, model=model, out=out)
     rows = pq.read_table(out / "train.parquet").to_pylist()
     scores = np.array([[films(text_of(sample)) for sample in row["samples"]] for row in rows])
     assert all(row[r["best"]] == row.max() for row, r in zip(scores, rows, strict=True))
@@ -199,7 +199,8 @@ def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries
 
     cfg = stages.RewardStage(task(), method.InitialSettings("mock", 0), True, reward_settings(), RUNTIME, 1)
     paths = {"queries": queries, "model": model, "comparisons": out, "out": tmp_path / "reward"}
-    found, _ = reward_pipeline.run(cfg, argparse.Namespace(**paths), None)  # records no curve: nothing is trained
+    found, curve = reward_stage.run(cfg, **paths, log=SilentRecord())
+    assert not curve  # nothing is trained
     assert json.loads((tmp_path / "reward" / "reward.json").read_text())["scorer"] == another
     again = scoring.load(tmp_path / "reward", model, ref.lm, queries, ref.tokenizer, PAD)
     expected = [found["gain"] * 3 + found["bias"], found["gain"] * -3 + found["bias"]]
@@ -209,7 +210,7 @@ def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries
         return torch.tensor([films(text_of(tokens)) for tokens in responses.tolist()])
 
     raw = reward_training.reference_scores(
-        by_hand, ref.lm, ref.queries, task(), cfg.reward, ref.layout, cfg.seed, "known"
+        by_hand, ref.lm, ref.queries, task(), cfg.reward, ref.layout, (cfg.seed, "known")
     )
     assert (found["gain"], found["bias"]) == pytest.approx(
         (1 / raw.std(correction=0).item(), -(raw.mean() / raw.std(correction=0)).item())
@@ -221,7 +222,7 @@ def text_of(sample: list[int]) -> str:
 
 
 def test_vader_labels_are_as_noisy_as_asked_although_many_scores_tie(tmp_path, queries, model):
-    found = comparisons_stages.run(settings("vader", 0.3), queries, model, tmp_path)
+    found = comparisons_stages.run(settings("vader", 0.3), queries=queries, model=model, out=tmp_path).metrics
     calibration = synthetic.load_calibration(tmp_path)
     samples = pq.read_table(tmp_path / "heldout.parquet")["samples"].to_pylist()
     scores = metrics.vader([text_of(s) for row in samples for s in row]).reshape(-1, 4)
@@ -231,24 +232,15 @@ def test_vader_labels_are_as_noisy_as_asked_although_many_scores_tie(tmp_path, q
     assert (p**2).sum(1).mean() == pytest.approx(0.3)
     assert found["agreement"] == 0.3
     with pytest.raises(PreflabError, match=r"labeller\.agreement=0\.99: out of reach; .* another labeller\.scorer"):
-        comparisons_stages.run(settings("vader", 0.99), queries, model, tmp_path)
+        comparisons_stages.run(settings("vader", 0.99), queries=queries, model=model, out=tmp_path)
 
 
 def test_a_labeller_without_an_opinion_is_an_error(tmp_path, queries, model, function):
     scorer = function("def score(queries, responses):\n    return [0.1] * len(queries)")  # their std is not 0 but 1e-17
     with pytest.raises(PreflabError, match=rf"labeller\.scorer={scorer}: all 256 scores of reference samples are 0\.1"):
-        comparisons_stages.run(settings(scorer, None), queries, model, tmp_path / "out")
+        comparisons_stages.run(settings(scorer, None), queries=queries, model=model, out=tmp_path / "out")
     with pytest.raises(PreflabError, match=r"labeller\.scorer=odd: 12 of 12 .* not finite"):
         synthetic.check(np.full((3, 4), np.nan), "odd")
-
-
-@pytest.mark.parametrize("script", ["comparisons", "reward", "ppo", "evaluate"])
-def test_who_loads_a_labeller_depends_on_all_that_labellers_import(script):
-    used = {file.relative_to(workspace.PROJECT / "src/preflab") for file in code.modules(workspace.PROJECT, script)}
-    own = {Path("labellers", f"{name}.py") for name in (*labellers.names(), "__init__", "_function", "_responses")}
-    assert own <= used
-    assert {Path(f"{name}.py") for name in ("classifier", "sentiment_transformer", "words")} <= used
-    assert not used & {Path("fetch.py"), Path("prepare.py")}  # what they bring is pinned, or an input
 
 
 ECHO = """
@@ -263,7 +255,7 @@ def test_a_function_by_dotted_path_labels_by_query_and_response(tmp_path, querie
     got = labellers.load(scorer, queries).score(["a b", "c"], ["b a a x", "b"])
     assert got.tolist() == [3.0, 0.0]
     assert got.dtype == np.float64
-    comparisons_stages.run(settings(scorer, None), queries, model, tmp_path / "out")
+    comparisons_stages.run(settings(scorer, None), queries=queries, model=model, out=tmp_path / "out")
     rows = pq.read_table(tmp_path / "out" / "train.parquet").to_pylist()
     for row in rows:
         asked = text_of(row["query"]).split()
@@ -334,32 +326,3 @@ def test_a_function_must_give_a_finite_number_for_each_response(function, tmp_pa
     scorer = function(f"def score(queries, responses):\n    return {given}")
     with pytest.raises(PreflabError, match=rf"labeller\.scorer={scorer}: {problem}"):
         labellers.load(scorer, tmp_path).score(["x", "y"], ["a", "b"])
-
-
-def test_what_lies_beside_preflab_belongs_to_the_stages_that_load_a_labeller(tmp_path):
-    texts = {
-        "pipelines/a.py": "from preflab import labellers\n",
-        "pipelines/b.py": "from preflab import one\n",
-        "src/preflab/labellers.py": "",
-        "src/preflab/one.py": "",
-        "src/preflab/settings/load.py": "",
-        "src/hydra_plugins/launcher.py": "",
-        "src/preflab.egg-info/x.txt": "",
-        "src/mine.py": "",
-        "src/pack/config.py": "",  # a name of ours
-        "src/pack/__init__.py": "import preflab.one",
-    }
-    for path, text in texts.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
-    ours = ["src/preflab/labellers.py", "src/preflab/one.py"]
-    found = code.digests(tmp_path, "a")
-    assert list(found) == sorted(["src/mine.py", "src/pack/__init__.py", "src/pack/config.py", *ours])
-    assert list(code.digests(tmp_path, "b")) == ["src/preflab/one.py"]
-    code._imported.cache_clear()
-    (tmp_path / "src/mine.py").write_text("changed = True")
-    assert {path for path, md5 in code.digests(tmp_path, "a").items() if md5 != found[path]} == {"src/mine.py"}
-    code._imported.cache_clear()
-    (tmp_path / "src/mine.py").write_text("changed = (")
-    with pytest.raises(PreflabError, match=r"src/mine\.py: line 1: '\(' was never closed; mend it"):
-        code.digests(tmp_path, "a")

@@ -1,6 +1,5 @@
 """Supervised fine-tuning: examples, loss, dropout, the sweep of learning rates, resuming, learning, clear errors."""
 
-import argparse
 import json
 import math
 from dataclasses import asdict
@@ -19,13 +18,13 @@ from tokenizers import models as tokenizer_models
 
 from helpers import reference_ppo
 from helpers.tiny_model import END, PAD, VOCABULARY, gpt2, llama, task
-from pipelines import sft as stage
 from preflab.errors import PreflabError
 from preflab.models import causal_lm, sources
 from preflab.records import tracking
 from preflab.settings import method, stages
 from preflab.settings.data import ModelSettings
 from preflab.settings.load import parse
+from preflab.stages import sft as stage
 from preflab.training import sft, sft_examples
 
 WORDS = ["<|endoftext|>", "good", "bad", ".", "film", "plot", "we", "saw", "it", "the", "tldr"]
@@ -335,8 +334,10 @@ def test_a_model_learns_to_summarise_and_serves_as_a_base_model(tmp_path, tokeni
     tokenizer.save(str(base / "tokenizer.json"))
     (base / "tokenizer_config.json").write_text("{}")
     cfg = settings(epochs=2, batch_size=16, lrs=2, lr_low=1e-4, lr_high=1e-2, task_truncate_after=2)
-    args = argparse.Namespace(queries=prepared(tmp_path / "queries", 640, 100), model=base, out=out)
-    metrics, curve = stage.run(cfg, args, tmp_path / "checkpoints", tracking.Silent())
+    metrics, curve = stage.run(
+        cfg, queries=prepared(tmp_path / "queries", 640, 100), model=base, out=out,
+        log=tracking.SilentRecord(), work=tmp_path / "checkpoints",
+    )  # fmt: skip
     assert metrics["lr"] == pytest.approx(1e-2)
     assert metrics["base_validation_loss"] > 1.5
     assert metrics["validation_loss"] < 0.1
