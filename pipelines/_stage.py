@@ -19,6 +19,7 @@ def run(script: str, about: str | None) -> None:
 
     Raises PreflabError if an input is not named or a setting is wrong, and what the body raises.
     """
+    from preflab.grid import instances_yaml
     from preflab.grid.kinds import KINDS, kind_of
 
     kinds = [kind for kind in KINDS.values() if kind.script == script]
@@ -42,7 +43,8 @@ def run(script: str, about: str | None) -> None:
     with parallel.joined(), tracking.stage(kind.name, args.run, args.params, folders) as record:
         arguments = {**folders, "out": args.out, "log": record}
         if kind.resumes:
-            arguments["work"] = checkpoint.folder_for(f"{kind.name}-{args.params.stem}", args.params, *folders.values())
+            read = [args.params, *instances_yaml.code_file(args.params), *folders.values()]
+            arguments["work"] = checkpoint.folder_for(f"{kind.name}-{args.params.stem}", *read)
         parameters = inspect.signature(body.run).parameters
         result = body.run(cfg, **{name: value for name, value in arguments.items() if name in parameters})
         if parallel.rank():

@@ -17,8 +17,9 @@ import yaml
 
 from helpers import doc_examples, workspace
 from helpers.real_files import SAMPLES
+from pipelines import _stage
 from preflab.build import dvc_state
-from preflab.grid import code, instances_yaml
+from preflab.grid import instances_yaml
 from preflab.grid import specs as specs_grid
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -53,14 +54,14 @@ def build(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, ob
         words = shlex.split(stages[instance.stage].cmd)
         words = words[: words.index("--run")] if "--run" in words else words  # nothing is recorded
         monkeypatch.setattr(sys, "argv", words[2:])
-        importlib.import_module(words[2]).main()
+        _stage.run(words[2].removeprefix("pipelines."), None)
     return built.cells
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_two_cell_grid_of_each_task_is_built(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = build(workspace.make(tmp_path / "w", spec(task)), monkeypatch)
-    assert [row["method"] for row in built.values()] == ["zero-shot", "rl"]
+    assert [row["method"] for row in built.values()] == ["zero_shot", "rl"]
     for cell, row in built.items():
         metrics = json.loads(Path(f"reports/metrics/{cell}.json").read_text())
         assert metrics["contexts"] == 4
@@ -78,12 +79,14 @@ def test_the_task_of_ones_own_in_the_docs_is_two_files(tmp_path: Path, monkeypat
     monkeypatch.syspath_prepend(root / "src")
     built = build(root, monkeypatch)
     assert {row["task"]: row["labeller"] for row in built.values()} == {"simple": "simple.short_words"}
-    assert [row["method"] for row in built.values()] == ["zero-shot", "rl"]
+    assert [row["method"] for row in built.values()] == ["zero_shot", "rl"]
     simple = importlib.import_module("simple")
     for cell in built:
         found = pq.read_table(f"data/samples/{cell}/samples.parquet").to_pydict()
         scale = json.loads(Path(f"data/samples/{cell}/labeller.json").read_text())
         scores = [-mean(len(word) for word in re.findall("[a-z]+", text.lower())) for text in found["response"]]
-        assert found["labeller"] == pytest.approx([(score - scale["mean"]) / scale["std"] for score in scores])
+        assert found["true_score"] == pytest.approx([(score - scale["mean"]) / scale["std"] for score in scores])
         assert found["judge"] == simple.few_long_words(found["query"], found["response"])
-    assert "src/simple.py" in code.digests(root, "reward")
+    grid = specs_grid.build(root, "quick")
+    used = {kind: {i.code for i in grid.instances.values() if i.kind == kind} for kind in ("ppo", "reward")}
+    assert used == {"ppo": {"params/code/ppo+simple.yaml"}, "reward": {"params/code/reward.yaml"}}

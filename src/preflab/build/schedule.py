@@ -131,6 +131,7 @@ class Runner:
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
         if self.jobs > 1:  # threads that wait for work must not spin on a core that another stage needs
             environment["OMP_WAIT_POLICY"] = "PASSIVE"
+            environment.pop("GOMP_SPINCOUNT", None)  # of cli.py, and it would win
         return Forks(self.root, environment)
 
     @contextmanager

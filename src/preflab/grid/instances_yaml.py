@@ -106,6 +106,14 @@ def write_params(root: Path, built: Grid, at: str = "") -> None:
         path.unlink(missing_ok=True)  # DVC ignores a folder that stays empty
 
 
+def code_file(params: Path) -> list[Path]:
+    """The list of the code that the stage of a params file depends on; empty if no instances.yaml has the stage."""
+    at = params.parent.parent.parent
+    path = at / "instances.yaml"
+    item = (read(path) or {}).get(params.parent.name, {}).get(params.stem) if path.exists() else None
+    return [Path(item["code"])] if item and Path(item["code"]).exists() else []
+
+
 def prune(root: Path, built: Grid) -> list[Path]:
     """Remove the results of instances that the grid no longer has from the folders that `report` depends on as a whole.
 
