@@ -617,7 +617,7 @@ def test_a_claim_that_lacks_a_part_is_refused(tmp_path):
     with pytest.raises(PreflabError, match="a: paper, test, run missing"):
         decide.read(path)
     path.write_text("a: {claim: one: two}\n")
-    with pytest.raises(PreflabError, match="claims.yaml: cannot be read"):
+    with pytest.raises(PreflabError, match=r"claims\.yaml: cannot be read"):
         decide.read(path)
     with pytest.raises(PreflabError, match="not found; it holds the claims"):
         decide.read(tmp_path / "none.yaml")

@@ -62,7 +62,7 @@ def write(path, text):
     Path(path).write_text(text)
 
 if kind == "report":
-    files = ["index.md", "index.html", "claims.md", "claims.json", "samples.md", "report.json"]
+    files = ["index.md", "index.html", "claims.md", "claims.json", "samples.md", "provenance.md", "report.json"]
     for file in [*files, "tables/1.csv", "figures/1.svg"]:
         write(f"{options['--out']}/{file}", "{}")
     sys.exit()

@@ -1,12 +1,12 @@
 """What a grid has not run: of each table the rows that it lacks, and the paper's tables and figures without any row.
 
-A table or figure of which the grid has nothing is not built; being in `ITEMS`, it is then named with its command.
+A table or figure without results is not built; the report names those in `ITEMS` with the commands that build them.
 """
 
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-CLAIMS = "claims"  # the grid of conf/grid/ that runs most of what is missing elsewhere
+CLAIMS = "claims"  # the grid of conf/grid/ that runs most rows
 SUMMARIES = "claims"  # the one that runs cnndm
 FIGURE_4 = "figure4"  # the one with all numbers of labels of Figure 4
 LARGE = "smollm2"  # the one for a GPU: all tasks, and the budgets between

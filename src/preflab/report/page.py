@@ -56,7 +56,7 @@ class ReportContents(NamedTuple):
 def build(grid: GridResults, claims: Path, layout: Path) -> ReportContents:
     """Compute everything once; the files are only forms of it.
 
-    `claims`: conf/claims.yaml; `layout`: conf/report.yaml.  Raises PreflabError for what is wrong with either, and for
+    `claims`: conf/claims.yaml; `layout`: conf/report.yaml.  Raises PreflabError for a mistake in either, and for
     samples that cannot be compared.
     """
     from threadpoolctl import threadpool_limits
@@ -131,7 +131,7 @@ def _part_markdown(part: Part) -> str:
 
 
 def missing_items(report: ReportContents) -> list[tuple[str, str]]:
-    """Title and command of the paper's tables and figures of which the grid has nothing."""
+    """Title and command of the paper's tables and figures that the grid has no result for."""
     return not_run.lines({part.label for section in report.sections for part in section.parts})
 
 

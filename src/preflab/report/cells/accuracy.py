@@ -15,7 +15,7 @@ def reward_accuracy(arm: Arm) -> WithError:
 
 
 def accuracy_in_force(arm: Arm) -> WithError | None:
-    """The same of the reward models as the policies left them (online: the last), None for what has none."""
+    """The same of the reward models in force at the end (online: the last one); None without a reward model."""
     if "heldout_accuracy" not in arm.first.metrics:
         return None
     return WithError(*(seed_mean(arm, name) for name in ("heldout_accuracy", "heldout_accuracy_se")))

@@ -49,7 +49,7 @@ def seed_mean(arm: Arm, metric: str) -> float:
 
 
 def pairs(a: Arm, b: Arm) -> list[tuple[CellResults, CellResults]]:
-    """Equal seeds of two arms; what has no seed (zero-shot, lead-3) meets all of them."""
+    """The cells of equal seeds of two arms; an arm without seeds (zero-shot, lead-3) is paired with every seed."""
     if None in (a.seeds[0], b.seeds[0]):
         return [(one, other) for one in a.cells for other in b.cells]
     by_seed = {cell.row["seed"]: cell for cell in b.cells}

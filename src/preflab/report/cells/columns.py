@@ -50,7 +50,7 @@ def stack(columns: Sequence[tuple[Arm, str]]) -> StackedColumns:
 
 
 def rights(arms: Sequence[Arm]) -> StackedColumns:
-    """Which held-out comparisons the reward models of each arm get right, 0 or 100; comparisons stand for contexts.
+    """Which held-out comparisons the reward models of each arm get right, 0 or 100; their columns are comparisons.
 
     Raises NotMeasuredError where a cell has no reward model, or other comparisons than the first.
     """

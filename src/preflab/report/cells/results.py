@@ -23,9 +23,9 @@ TASKS = ["mock", "sentiment", "descriptiveness", "tldr", "cnndm"]  # in the orde
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellResults:
-    """One policy (or the zero-shot reference): its row of params/report.yaml and what its stages wrote.
+    """One policy (or the zero-shot reference): its row of params/report.yaml and the results of its stages.
 
-    Equal only to itself, so that what is computed from it can be remembered by it.
+    Equal only to itself, so that it can be the key of a cache.
     """
 
     id: str

@@ -109,7 +109,7 @@ def _name(cell: CellResults, named: set[str]) -> str:
 
 
 def described(query: Selection) -> str:
-    """`labels 5k, collection offline`: a selection for a sentence about what is missing."""
+    """`labels 5k, collection offline`: a selection in words."""
     return ", ".join(f"{key} {_written(value)}" for key, value in query.items()) or "any policy"
 
 

@@ -154,7 +154,7 @@ class NeededData(NamedTuple):
 
 
 def needed(table: Floats, share: float) -> NeededData:
-    """What brings the variance of the mean of [seeds, contexts] down to `share` of what it is; see RULE."""
+    """The data that bring the variance of the mean of [seeds, contexts] down to a `share` of it; see RULE."""
     seeds, contexts = table.shape
     part = components(table)
     target = share * (part.seeds / seeds + part.contexts / contexts + part.rest / (seeds * contexts))

@@ -97,8 +97,9 @@ def reward_share(pair: ArmPair) -> Measurement:
 def shortfall(pair: ArmPair) -> Measurement:
     """The share of the gain over zero-shot possible at its KL that `of` lacks, at least.
 
-    The best of n samples of the reference costs a KL of log n − (n − 1)/n and can be counted without a model; the most
-    that its KL allows stands for the optimum, which lies above it (paper, Figure 3, reweights such samples).
+    The best of n samples of the reference has a KL of log n − (n − 1)/n and a score that needs no other model.  The
+    largest n within the KL of `of` takes the place of the optimum, which lies above it (ours; the paper's Figure 3
+    reweights such samples).  Raises NotMeasuredError without enough samples.
     """
     zero = _zero_shot(pair)
     cell, kl = zero.first, float(np.mean([metric(cell, "kl") for cell in pair.of.cells]))

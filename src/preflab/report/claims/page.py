@@ -32,7 +32,7 @@ class ClaimLine(NamedTuple):
 
 
 def lines(claims: list[Claim]) -> list[ClaimLine]:
-    """Every claim that was run, with the check that stands for it."""
+    """Every claim that was run, with its deciding check."""
     table = []
     for claim in claims:
         if claim.verdict != NOT_RUN and (check := claim.deciding):

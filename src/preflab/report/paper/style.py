@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class PublishedValue(NamedTuple):
-    """A value of the paper and where it stands."""
+    """A value of the paper and its source."""
 
     value: float
     source: str
@@ -34,7 +34,7 @@ FIGURE_4 = {
 
 
 def preference(task: str, a: str, b: str) -> PublishedValue | None:
-    """What Table 1 or Figure 4 says of two arms; its 20k stands for our 60k, which the paper did not train."""
+    """The value of Table 1 or Figure 4 for two arms; that of 20k for our 60k, which the paper did not train."""
     nearest = [(a, b, ""), (a.replace("60k", "20k"), b.replace("60k", "20k"), ", its 20k")]
     for of, against, instead in nearest:
         if published := TABLE_1.get((task, of, against)):

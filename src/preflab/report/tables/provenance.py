@@ -28,7 +28,7 @@ def instances(grid: GridResults) -> Instances:
 
 
 def stages(grid: GridResults) -> Table:
-    """Wall time of each kind of stage over its instances, and what it would have been estimated at."""
+    """Wall time of each kind of stage over its instances, next to its estimate from the other instances."""
     every = instances(grid)
     estimates = estimated(every)
     rows = []
@@ -50,7 +50,7 @@ def stages(grid: GridResults) -> Table:
         "Sum over the records of the instances; one without a record was restored from the cache.",
         "Estimated: the time of each instance from the records of all others and its labels, episodes or contexts, as "
         "the plan of a sweep does; the first of its kind has no estimate. Off by: the absolute differences over the "
-        "time taken, of all and of the worst; every estimate stands in tables/provenance.csv.",
+        "time taken, of all and of the worst; tables/provenance.csv has every estimate.",
     )
     return captions.table(grid, "stages", "Wall time", columns, rows, notes)
 
@@ -79,7 +79,7 @@ def _wall(name: str, chosen: Instances, estimates: dict[tuple[str, str], float])
 
 
 def provenance(grid: GridResults) -> Table:
-    """Every stage instance: its users, its MLflow run, the commit, its settings, the md5 of what it read."""
+    """Every stage instance: its users, its MLflow run, the commit, its settings, the md5 of its inputs."""
     rows = []
     every = instances(grid)
     estimates = estimated(every)
