@@ -54,9 +54,9 @@ def test_the_parts_of_a_forward_pass() -> None:
 def test_an_episode_of_gpt2_is_what_the_benchmarks_count() -> None:
     """benchmarks/flops.py: 12 layers × 768, 88 tokens, 24 of them the response's; 15 passes, 14 vocabularies."""
     settings = {"task": {"query_length": 64, "response_length": 24}, "online": None}
-    one = operations("ppo", settings | {"policy": {"episodes": 1, "epochs": 4}}, flops.SHAPES["gpt2"])
+    episode = operations("ppo", settings | {"policy": {"episodes": 1, "epochs": 4}}, flops.SHAPES["gpt2"])
     trunk = 24 * 12 * 768**2 * 88 + 2 * 12 * 768 * 88**2
-    assert one == pytest.approx(15 * trunk + 14 * 2 * 50257 * 768 * 24)
+    assert episode == pytest.approx(15 * trunk + 14 * 2 * 50257 * 768 * 24)
 
 
 def test_operations_of_each_kind() -> None:

@@ -157,7 +157,7 @@ PATHS = [  # of a setting, and the kinds that own it (everything below them diff
     ("model.path", "other", {"model"}),
     ("pretrain.tokens", 5, set()),
     ("seed", 7, {"reward", "ppo"}),
-    ("collection.retrainings", 3, set()),  # of an offline cell: nobody reads it
+    ("collection.retrainings", 3, set()),  # of an offline cell: no stage reads it
 ]
 
 
@@ -200,12 +200,12 @@ def test_equal_settings_share_an_instance_and_different_ones_never_do(
     built = expand_settings(variants)
     for kind in [kind.name for _, kind in kinds.order(one_cell)]:
         # what the stage must depend on: the changes owned by it or by anything that it reads
-        seen = {frozenset(n for n in change if kind in below(PATHS[n][2])) for change in changes}
-        assert len(ids(built, kind)) == len(seen), kind
-        assert len(set(ids(built, kind))) == len(seen), "names are unique"
+        relevant = {frozenset(n for n in change if kind in below(PATHS[n][2])) for change in changes}
+        assert len(ids(built, kind)) == len(relevant), kind
+        assert len(set(ids(built, kind))) == len(relevant), "names are unique"
     for instance in built.instances.values():
         assert re.fullmatch(r"[A-Za-z0-9._-]+", instance.id)
-        assert all(above in built.instances.values() for above in instance.upstream.values())
+        assert all(upstream in built.instances.values() for upstream in instance.upstream.values())
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -251,8 +251,7 @@ def test_a_row_may_have_seeds_and_overrides_of_its_own() -> None:
         "include": [{"labels": "5k", "seeds": [7]}, {"base": ["scale=1/20"], "labels": "20k"}],
         "seeds": [1, 2],
     }
-    found = [(point.overrides, point.axes) for point in points(spec)]
-    assert found == [
+    assert [(point.overrides, point.axes) for point in points(spec)] == [
         (["scale=1/10", "labels=5k", "seed=7"], {"labels": "5k", "seed": "7"}),
         (["scale=1/10", "scale=1/20", "labels=20k", "seed=1"], {"labels": "20k", "seed": "1"}),
         (["scale=1/10", "scale=1/20", "labels=20k", "seed=2"], {"labels": "20k", "seed": "2"}),
@@ -261,8 +260,8 @@ def test_a_row_may_have_seeds_and_overrides_of_its_own() -> None:
 
 def test_a_list_in_a_row_stands_for_a_cell_of_each_value() -> None:
     rows = [{"task": ["a", "b"], "labels": "5k"}, {"labels": ["200", 500], "seeds": [7, 8]}]
-    found = points({"base": ["x=1"], "include": rows, "seeds": [1]})
-    assert [point.overrides[1:] for point in found] == [
+    expanded = points({"base": ["x=1"], "include": rows, "seeds": [1]})
+    assert [point.overrides[1:] for point in expanded] == [
         ["task=a", "labels=5k", "seed=1"],
         ["task=b", "labels=5k", "seed=1"],
         *([f"labels={n}", f"seed={seed}"] for n in (200, 500) for seed in (7, 8)),
@@ -430,8 +429,8 @@ def test_conf_takes_from_a_task_what_a_task_may_publish() -> None:
     for group, source in itertools.product(("policy", "reward"), PUBLISHED):
         text = (PROJECT / "conf" / group / f"{source}.yaml").read_text()
         taken |= set(re.findall(r"task\.(\w+)\.(\w+)\.(\w+)", text))
-    wanted = {("paper", group, key) for group, keys in PUBLISHABLE.items() for key in keys}
-    assert {key[1:] for key in taken} == {key[1:] for key in wanted}
+    publishable = {("paper", group, key) for group, keys in PUBLISHABLE.items() for key in keys}
+    assert {key[1:] for key in taken} == {key[1:] for key in publishable}
     assert {source for source, *_ in taken} == set(PUBLISHED)
 
 
@@ -453,8 +452,8 @@ def test_paper_and_released_values_follow_the_task(task: str, source: str) -> No
         settings = compose([f"task={task}", f"policy={source}", f"reward={source}"])
     policy = kinds.KINDS["ppo"].owns(settings)["policy"]
     target = policy["adaptive_kl"] and policy["adaptive_kl"]["target"]
-    found = policy["lr"], policy["batch_size"], policy["kl_coef"], target, settings["reward"]["batch_size"]
-    assert found == TASKS[task, source]
+    values = policy["lr"], policy["batch_size"], policy["kl_coef"], target, settings["reward"]["batch_size"]
+    assert values == TASKS[task, source]
 
 
 def test_a_value_that_nothing_takes_from_a_task_is_an_error() -> None:
@@ -467,8 +466,8 @@ def test_a_grid_extends_the_base_of_another_but_for_the_keys_it_sets_itself(root
     (grids / "own.yaml").write_text(
         yaml.safe_dump({"extends": "quick", "base": ["scale=1/50", "reward=small"], "include": [{"labels": "5k"}]})
     )
-    found = specs_grid.spec(root, "own")
-    assert found == {"base": ["episode_scale=1/1000", "scale=1/50", "reward=small"], "include": [{"labels": "5k"}]}
+    spec = specs_grid.spec(root, "own")
+    assert spec == {"base": ["episode_scale=1/1000", "scale=1/50", "reward=small"], "include": [{"labels": "5k"}]}
     (grids / "own.yaml").write_text(yaml.safe_dump({"extends": "quick", "include": [{"labels": "5k"}]}))
     assert specs_grid.spec(root, "own")["base"] == QUICK["base"]
 

@@ -62,14 +62,14 @@ def test_the_plan_agrees_with_dvc(built_workspace: Path, tmp_path: Path, change:
     assert plan(root, graph) == {}  # and remembers the files
     CHANGES[change](root)
     verdicts = plan(root, graph)
-    own = {stage for stage, (reasons, _) in verdicts.items() if any("after " not in reason for reason in reasons)}
+    changed = {stage for stage, (reasons, _) in verdicts.items() if any("after " not in reason for reason in reasons)}
     status = json.loads(run(root, "dvc", "status", "--json").stdout)
-    assert own <= status.keys()
+    assert changed <= status.keys()
     restored = {stage for stage, verdict in verdicts.items() if verdict.cached}
-    for stage in status.keys() - own - {"report"}:  # what it reads is restored, and then nothing differs
+    for stage in status.keys() - changed - {"report"}:  # what it reads is restored, and then nothing differs
         assert graph[stage] & restored, stage
-    assert bool(own) == (change not in ("nothing", "byte code", "touched"))
-    for stage in own:  # the words are of what DVC names
+    assert bool(changed) == (change not in ("nothing", "byte code", "touched"))
+    for stage in changed:  # the words are of what DVC names
         text = "; ".join(verdicts[stage].reasons)
         entries = [{entry: []} if isinstance(entry, str) else entry for entry in status[stage]]
         named = [path for entry in entries if "changed deps" in entry for path in entry["changed deps"]]

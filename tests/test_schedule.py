@@ -36,9 +36,9 @@ class Fake(schedule.Runner):
     """Stages that do nothing; those in `broken` fail, those in `together` wait until all of them run."""
 
     def __init__(self, root: Path, jobs: int, broken: Set[str] = frozenset(), together: Set[str] = frozenset()) -> None:
-        self.seen: list[str] = []
+        self.lines: list[str] = []
         super().__init__(
-            root, jobs, self.seen.append, lambda stage, outcome: self.seen.append(f"{stage} {outcome.state}")
+            root, jobs, self.lines.append, lambda stage, outcome: self.lines.append(f"{stage} {outcome.state}")
         )
         self.broken, self.together, self.executed = broken, together, 0
         self.barrier = threading.Barrier(len(together) or 1)
@@ -58,7 +58,7 @@ def test_stages_run_after_what_they_read_and_side_by_side(tmp_path: Path) -> Non
     fake = Fake(tmp_path, jobs=2, together={"left", "right"})
     outcomes = fake.run(DIAMOND, set(DIAMOND))
     assert {outcome.state for outcome in outcomes.values()} == {"ran"}
-    order = [line.split()[0] for line in fake.seen]
+    order = [line.split()[0] for line in fake.lines]
     assert order.index("top") < min(order.index("left"), order.index("right"))
     assert order.index("bottom") > max(order.index("left"), order.index("right"))
 
@@ -66,7 +66,7 @@ def test_stages_run_after_what_they_read_and_side_by_side(tmp_path: Path) -> Non
 def test_what_is_fresh_is_not_touched(tmp_path: Path) -> None:
     fake = Fake(tmp_path, jobs=2)
     outcomes = fake.run(DIAMOND, {"right", "bottom"})
-    assert fake.seen == ["right ran", "bottom ran"]
+    assert fake.lines == ["right ran", "bottom ran"]
     assert outcomes["top"] == Outcome("fresh")
 
 
@@ -82,10 +82,10 @@ def test_two_runners_never_run_a_stage_at_the_same_time(tmp_path: Path) -> None:
     with first._locked("top"):
         other = threading.Thread(target=second.run, args=({"top": set()}, {"top"}))
         other.start()
-        while not second.seen:
+        while not second.lines:
             time.sleep(0.01)
         assert second.executed == 0
-        assert re.match(r"top waits for process \d+ \(.*pytest.*\)", second.seen[0])
+        assert re.match(r"top waits for process \d+ \(.*pytest.*\)", second.lines[0])
     other.join(PATIENCE)
     assert second.executed == 1
 
@@ -97,10 +97,10 @@ def test_a_stage_that_is_being_started_at_ctrl_c_is_ended_too(tmp_path: Path, mo
         def start(self, _stage: str, _log: int, _lock: int) -> Child:
             starting.set()
             time.sleep(0.3)  # Ctrl-C comes now
-            ours, theirs = os.pipe()
-            started.append(subprocess.Popen(["sleep", "900"], start_new_session=True, pass_fds=(theirs,)))
-            os.close(theirs)
-            return Child(started[-1].pid, ours)
+            status, child_status = os.pipe()
+            started.append(subprocess.Popen(["sleep", "900"], start_new_session=True, pass_fds=(child_status,)))
+            os.close(child_status)
+            return Child(started[-1].pid, status)
 
     runner = schedule.Runner(tmp_path, 1, print)
     monkeypatch.setattr(runner, "forks", Slow)
@@ -174,7 +174,7 @@ def test_a_sweep_on_a_fresh_workspace_runs_every_stage_once(new_workspace: Path,
 
 
 @pytest.mark.slow
-def test_a_sweep_outside_the_grid_runs_beside_it(built_workspace: Path, tmp_path: Path) -> None:
+def test_a_sweep_outside_the_grid_leaves_the_grid_as_it_is(built_workspace: Path, tmp_path: Path) -> None:
     root = workspace.copy(built_workspace, tmp_path / "w")
     store = f"sqlite:///{root}/mlflow.db"
     lock = (root / "dvc.lock").read_text()
@@ -188,22 +188,22 @@ def test_a_sweep_outside_the_grid_runs_beside_it(built_workspace: Path, tmp_path
     assert not (root / "sweeps").exists()
 
     python(root, *line, MLFLOW_TRACKING_URI=store)
-    own = {f"{kind} sentiment-5k-offline-target4-1" for kind in ("ppo", "evaluate")}
-    assert executions(root) - before == dict.fromkeys(own, 1)
+    new_stages = {f"{kind} sentiment-5k-offline-target4-1" for kind in ("ppo", "evaluate")}
+    assert executions(root) - before == dict.fromkeys(new_stages, 1)
     assert (root / "dvc.lock").read_text() == lock
     assert "up to date" in run(root, "dvc", "repro").stdout.splitlines()[-1]
 
     from mlflow import MlflowClient
 
     client = MlflowClient(store)
-    found = client.search_runs([client.get_experiment_by_name("preflab/sweeps").experiment_id])
-    kinds = [item.data.tags["preflab.kind"] for item in found]
+    recorded = client.search_runs([client.get_experiment_by_name("preflab/sweeps").experiment_id])
+    kinds = [item.data.tags["preflab.kind"] for item in recorded]
     assert {kind: kinds.count(kind) for kind in kinds} == {"sweep": 1, "reference": 1, "cell": 2}
 
     # another sweep that has some of the same points
     python(root, "pipelines.sweep", "-m", "policy.adaptive_kl.target=4,12")
     more = {f"{kind} sentiment-5k-offline-target12-1" for kind in ("ppo", "evaluate")}
-    assert executions(root) - before == dict.fromkeys(own | more, 1)
+    assert executions(root) - before == dict.fromkeys(new_stages | more, 1)
 
 
 @pytest.mark.slow
@@ -296,8 +296,8 @@ def test_a_killed_sweep_is_continued_and_its_orphan_waited_for(built_workspace: 
     workspace.open_gate(root)
     printed = second.communicate()[0]
     assert second.returncode == 0, printed
-    own = [f"{kind} sentiment-5k-offline-target{n}-1" for kind in ("ppo", "evaluate") for n in (4, 12)]
-    assert {stage: executions(root)[stage] for stage in own} == dict.fromkeys(own, 1)
+    new_stages = [f"{kind} sentiment-5k-offline-target{n}-1" for kind in ("ppo", "evaluate") for n in (4, 12)]
+    assert {stage: executions(root)[stage] for stage in new_stages} == dict.fromkeys(new_stages, 1)
 
 
 @pytest.mark.slow
@@ -311,8 +311,8 @@ def test_two_sweeps_at_once_share_their_stages(built_workspace: Path, tmp_path: 
     for process in (first, second):
         output = process.communicate()[0]
         assert process.returncode == 0, output
-    own = [f"{kind} sentiment-5k-offline-target{n}-1" for kind in ("ppo", "evaluate") for n in (4, 12, 14)]
-    assert {stage: executions(root)[stage] for stage in own} == dict.fromkeys(own, 1)
+    new_stages = [f"{kind} sentiment-5k-offline-target{n}-1" for kind in ("ppo", "evaluate") for n in (4, 12, 14)]
+    assert {stage: executions(root)[stage] for stage in new_stages} == dict.fromkeys(new_stages, 1)
 
 
 @pytest.mark.slow
@@ -332,8 +332,8 @@ def test_ctrl_c_ends_the_stages_that_were_started(built_workspace: Path, tmp_pat
 def test_another_launcher_builds_the_same(built_workspace: Path, tmp_path: Path) -> None:
     root = workspace.copy(built_workspace, tmp_path / "w")
     done = python(root, "pipelines.sweep", "-m", "hydra/launcher=basic", "policy.adaptive_kl.target=4,12")
-    own = [f"{kind} sentiment-5k-offline-target{n}-1" for kind in ("ppo", "evaluate") for n in (4, 12)]
-    assert {stage: executions(root)[stage] for stage in own} == dict.fromkeys(own, 1)
+    new_stages = [f"{kind} sentiment-5k-offline-target{n}-1" for kind in ("ppo", "evaluate") for n in (4, 12)]
+    assert {stage: executions(root)[stage] for stage in new_stages} == dict.fromkeys(new_stages, 1)
     assert "sentiment-5k-offline-target12-1" in done.stdout
 
 

@@ -265,12 +265,12 @@ def about(root: Path) -> dict[str, Any]:
 
 def test_a_grid_is_one_parent_with_a_child_per_cell(root: Path, about: dict[str, Any], tmp_path: Path) -> None:
     parent = tracking.log_grid("s", about, root, {"preflab.overrides": "policy.lr=1"}, {"table.md": "| a |"})
-    found = {run.info.run_name: run for run in runs(root, spool.SWEEPS)}
-    assert found.keys() == {"s", "zero", "cell"}
-    assert found["s"].info.run_id == parent
-    assert found["s"].data.tags["preflab.kind"] == "sweep"
-    assert found["zero"].data.tags["preflab.kind"] == "reference"
-    child = found["cell"]
+    by_name = {run.info.run_name: run for run in runs(root, spool.SWEEPS)}
+    assert by_name.keys() == {"s", "zero", "cell"}
+    assert by_name["s"].info.run_id == parent
+    assert by_name["s"].data.tags["preflab.kind"] == "sweep"
+    assert by_name["zero"].data.tags["preflab.kind"] == "reference"
+    child = by_name["cell"]
     assert child.data.tags["mlflow.parentRunId"] == parent
     assert (child.data.tags["preflab.kind"], child.data.tags["preflab.cell"]) == ("cell", "cell")
     assert child.data.tags["stage.ppo.run_id"] == "1234"
