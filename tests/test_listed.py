@@ -43,7 +43,7 @@ def test_a_list_that_names_what_is_not_there(text: str, reason: str, tmp_path: P
     (tmp_path / "report.yaml").write_text(text)
     with pytest.raises(PreflabError) as error:
         sections.read(tmp_path / "report.yaml")
-    assert str(error.value).startswith(f"{tmp_path}/report.yaml")
+    assert str(error.value).startswith(f"{tmp_path}/report.yaml: ")
     assert reason in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -59,7 +59,7 @@ def _function(name: str, path: Path) -> MakeParts:
     module_name, _, function = rest.partition(".")
     if room not in ROOMS or not function:
         raise PreflabError(f"{path}: {name}: expected tables.MODULE.FUNCTION or figures.MODULE.FUNCTION")
-    module = plugins.load(f"report.{room}", module_name, str(path))
+    module = plugins.load(f"report.{room}", module_name, f"{path}: {room}")
     functions = dict(inspect.getmembers(module, inspect.isroutine))
     if function not in functions:
         own = [key for key, value in functions.items() if value.__module__ == module.__name__ and key[0] != "_"]
