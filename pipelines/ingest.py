@@ -11,13 +11,13 @@ def main() -> None:
     """`python -m pipelines.ingest PATH [--out FILE]`, see `--help`.  Raises PreflabError if the labels are refused."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.ingest", description=__doc__)
     parser.add_argument("path", type=Path, help="a file, a folder of files, or a zip; gzipped or not")
-    parser.add_argument("--format", help="a module of preflab.human_labels.readers (default: by the records)")
+    parser.add_argument("--format", help="a module of preflab.human_labels.readers (default: detected)")
     parser.add_argument(
         "--max-bad",
         type=limit,
         default=0,
         metavar="N",
-        help="rejected rows to drop, or their share (default: 0)",
+        help="most rows to drop, or their share: 0.01 (default: 0)",
     )
     parser.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="the base model that will read the labels")
     parser.add_argument(
