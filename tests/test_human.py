@@ -33,7 +33,7 @@ from preflab.records import tracking
 from preflab.report import captions
 from preflab.report.cells.load import from_files
 from preflab.report.tables import provenance
-from preflab.sampling.prompt import Layout
+from preflab.sampling.prompt import Prompt
 from preflab.sampling.reference import Reference
 from preflab.settings import data, method
 from preflab.settings.data import HumanLabelsSettings
@@ -150,10 +150,10 @@ def test_token_ids_stay_what_they_are_for_gpt2(tmp_path, vocabulary):
     (folder / "config.json").write_text(json.dumps({"n_positions": 64, "vocab_size": 50257}))
     Tokenizer(models.BPE(vocabulary, [])).save(str(folder / "tokenizer.json"))
     labels = brought(jsonl(tmp_path / "a.json", [released(1)]), tmp_path / "l") / "labels.parquet"
-    layout = Layout(50257, ord("."), 4)
+    prompt = Prompt(50257, ord("."), 4)
     counts: Counter[str] = Counter()
     long = task(query_length=24, response_length=24)
-    (got,) = read(labels, long, Reference(None, None, None, layout), folder, counts)
+    (got,) = read(labels, long, Reference(None, None, None, prompt), folder, counts)
     assert GPT2_PAD not in got.query
     assert (got.query, got.samples) == ([*map(ord, "we saw it .")], [[*map(ord, "good film .")], [*map(ord, "bad")]])
     assert counts["retokenised"] == 0
@@ -359,13 +359,13 @@ def test_a_grid_is_built_on_labels_of_people(tmp_path, monkeypatch, vocabulary, 
     assert [row["method"] for row in built.cells.values()] == ["zero_shot", "rl"]
     assert {row["synthetic"] for row in built.cells.values()} == {False}
     finished = from_files(instances_yaml.report_params(built))
-    assert "Labels from people, synthetic judge" in captions.caption_mark(finished)
+    assert "Human labels, synthetic judge" in captions.caption_mark(finished)
     facts = dict(provenance.facts(finished))
     said = "sentiment: 8 to train on and 8 held out, of 24"
     if schema == "released":
         said += "; 24 tokenised again from their text, as tiny has another tokenizer than the labels"
-    assert facts["Labels of people"].startswith(said)
-    assert facts["Labels are from"] == "people (human)"
+    assert facts["Human labels"].startswith(said)
+    assert facts["Labels are from"] == "human (human)"
     assert ("human_labels", "own") in {
         (name, instance) for name, instance, _ in provenance.lineage(finished.cells[-1], finished)
     }

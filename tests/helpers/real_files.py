@@ -1,6 +1,6 @@
-"""Real files of other people, which are not part of the project: PREFLAB_SAMPLES=FOLDER, or ../shared/data."""
+"""Real files of other people, which are not part of the project: the folder PREFLAB_SAMPLES, if it is set."""
 
 import os
 from pathlib import Path
 
-SAMPLES = Path(os.environ.get("PREFLAB_SAMPLES") or Path(__file__).resolve().parents[3] / "shared" / "data")
+SAMPLES = Path(os.environ.get("PREFLAB_SAMPLES") or "PREFLAB_SAMPLES-is-not-set").resolve()
