@@ -23,7 +23,7 @@ def ppo_iteration(size: Size, device: "torch.device", precision: str = "auto") -
     from preflab.machine import parallel
     from preflab.models import causal_lm, reward_model
     from preflab.sampling import rollout
-    from preflab.sampling.prompt import Layout
+    from preflab.sampling.prompt import Prompt
     from preflab.settings.method import PolicySettings, RuntimeSettings, TaskSettings
     from preflab.settings.stages import PpoStage
     from preflab.training import optim, ppo, scoring
@@ -41,7 +41,7 @@ def ppo_iteration(size: Size, device: "torch.device", precision: str = "auto") -
     task = TaskSettings(
         "benchmark", size.query, None, None, None, None, size.response, TEMPERATURE, ".", size.response // 2, -1.0
     )
-    layout = Layout(size.vocab, 0, task.truncate_after)
+    prompt = Prompt(size.vocab, 0, task.truncate_after)
     cfg = PpoStage(task, settings, None, None, RuntimeSettings(torch.get_num_threads(), precision), 0)
     optimizer = optim.build(settings.adam, policy.parameters(), settings.lr, settings.adam_eps)
 
@@ -51,7 +51,7 @@ def ppo_iteration(size: Size, device: "torch.device", precision: str = "auto") -
         uniform = parallel.share(rollout.random_numbers(size.batch, size.response, device, 0))
         ro = rollout.sample(policy.lm, batch, uniform, TEMPERATURE, size.vocab, policy.value_head)
         watch.lap("rollout")
-        scored = ppo.score(cfg, reference, scorer, lambda q, _: q.new_zeros(len(q)).float(), ro, batch, layout)
+        scored = ppo.score(cfg, reference, scorer, lambda q, _: q.new_zeros(len(q)).float(), ro, batch, prompt)
         episodes = ppo.Episodes(*map(parallel.gather, scored))
         watch.lap("scoring")
         ppo.optimise(cfg, policy, optimizer, episodes, settings.kl_coef, 0, size.vocab)

@@ -148,10 +148,10 @@ def test_values_and_gradients_of_a_model_with_its_own_head() -> None:
 
 
 def test_the_shared_network_refuses_a_head_of_its_own() -> None:
-    from helpers.tiny_model import LAYOUT, task
+    from helpers.tiny_model import PROMPT, task
 
     reference = tiny_architectures.build("cohere")
     model = reward_model.initial(reference, 1)
     tokens = torch.ones(1, 8, dtype=torch.long)
     with pytest.raises(PreflabError, match=r"reward\.shared=true: logits of cohere"):
-        shared_network.language_loss(model, tokens[:, :6], tokens, reference, task(), LAYOUT)
+        shared_network.language_loss(model, tokens[:, :6], tokens, reference, task(), PROMPT)

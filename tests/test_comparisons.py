@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.tiny_model import END, LAYOUT, PAD, gpt2, task
+from helpers.tiny_model import END, PAD, PROMPT, gpt2, task
 from helpers.tiny_training import random_comparisons
 from preflab import comparisons
 from preflab.comparisons import synthetic
@@ -80,7 +80,7 @@ def test_choices_are_valid_and_repeatable(tau, seed):
 def test_passing_responses_all_end_and_are_truncated():
     lm = gpt2()
     queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(6)]), PAD)
-    got = passing.passing(lm, queries, 4, task(), LAYOUT, 16, 500, ("test",))
+    got = passing.passing(lm, queries, 4, task(), PROMPT, 16, 500, ("test",))
     assert got.responses.shape == (6, 4, 8)
     assert 0 < got.share <= 1
     for response in got.responses.flatten(0, 1).tolist():
@@ -88,7 +88,7 @@ def test_passing_responses_all_end_and_are_truncated():
         assert real[-1] == END
         assert len(real) >= 5
         assert END not in real[4:-1]
-    again = passing.passing(lm, queries, 4, task(), LAYOUT, 16, 500, ("test",))
+    again = passing.passing(lm, queries, 4, task(), PROMPT, 16, 500, ("test",))
     assert torch.equal(again.responses, got.responses)
 
 
@@ -98,4 +98,4 @@ def test_responses_that_never_pass_are_an_error_not_a_hang():
     with pytest.raises(
         PreflabError, match=r"3 of 3 queries have fewer than 4 responses .* raise comparisons.max_rounds"
     ):
-        passing.passing(lm, queries, 4, task(), LAYOUT._replace(end_id=PAD - 1), 16, 0, ("test",))
+        passing.passing(lm, queries, 4, task(), PROMPT._replace(end_id=PAD - 1), 16, 0, ("test",))

@@ -7,7 +7,7 @@ from helpers.tiny_model import task
 from preflab.errors import PreflabError
 from preflab.models import causal_lm, sources
 from preflab.models.encoding import continuing, token_id
-from preflab.sampling import prompt
+from preflab.sampling.prompt import prompt_of
 
 WORDS = {"<unk>": 0, "<0x0A>": 1, "▁": 2, ".": 3, "▁.": 4, "▁so": 5, "so": 6, "TL": 7, "▁TL": 8, "▁end": 9}
 MERGES = [("▁", "."), ("s", "o"), ("▁", "so"), ("T", "L"), ("▁", "TL"), ("e", "n"), ("en", "d"), ("▁", "end")]
@@ -43,9 +43,9 @@ def test_an_end_token_is_that_inside_a_text(build):
 @pytest.mark.parametrize("build", [metaspace, prepended])
 def test_a_suffix_follows_the_query_without_a_mark(build):
     tokenizer = build()
-    layout = prompt.of(task(prefix="so", suffix="\nTL", truncate_token="."), tokenizer, 99)
-    assert [tokenizer.id_to_token(i) for i in layout.prefix] == ["▁so"]  # where a text begins, the mark stays
-    assert [tokenizer.id_to_token(i) for i in layout.suffix] == ["<0x0A>", "TL"]
+    prompt = prompt_of(task(prefix="so", suffix="\nTL", truncate_token="."), tokenizer, 99)
+    assert [tokenizer.id_to_token(i) for i in prompt.prefix] == ["▁so"]  # where a text begins, the mark stays
+    assert [tokenizer.id_to_token(i) for i in prompt.suffix] == ["<0x0A>", "TL"]
     assert continuing(tokenizer).encode(" end.").tokens == ["▁end", "."]
 
 

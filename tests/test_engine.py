@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from helpers import reference_ppo
-from helpers.tiny_model import LAYOUT, PAD, VOCABULARY, gpt2, policy_stage
+from helpers.tiny_model import PAD, PROMPT, VOCABULARY, gpt2, policy_stage
 from helpers.tiny_training import random_comparisons, train_ppo
 from preflab.machine import runtime
 from preflab.models import causal_lm, reward_model
@@ -35,7 +35,7 @@ def rollouts(stage):
     def share(queries, responses):
         return (responses == 7).float().mean(1) - 0.1
 
-    return reference, policy, ppo.score(stage, reference, share, share, ro, queries, LAYOUT)
+    return reference, policy, ppo.score(stage, reference, share, share, ro, queries, PROMPT)
 
 
 @pytest.mark.parametrize(("block", "microbatch"), [(4096, None), (4, 3)])

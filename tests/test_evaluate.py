@@ -127,9 +127,9 @@ def test_an_evaluation_says_which_held_out_comparisons_the_reward_model_gets_rig
         evaluate_settings(), queries, model, tmp_path / "out",
         policy=model, reward=tmp_path / "reward", reference=tmp_path / "zero",
     )  # fmt: skip
-    data = batch_of(labels, ref.layout.pad_id, ref.queries.device)
+    data = batch_of(labels, ref.prompt.pad_id, ref.queries.device)
     with torch.no_grad():
-        favourite = learned.compare(data.queries, data.samples, ref.layout.pad_id).argmax(1)
+        favourite = learned.compare(data.queries, data.samples, ref.prompt.pad_id).argmax(1)
     right = (favourite == data.best).tolist()
     about = pq.read_schema(tmp_path / "out" / "samples.parquet").metadata
     assert about[b"heldout_right"].decode() == "".join("01"[one] for one in right)

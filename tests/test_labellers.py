@@ -210,7 +210,7 @@ def test_one_new_file_gives_labels_known_reward_and_true_score(tmp_path, queries
         return torch.tensor([films(text_of(tokens)) for tokens in responses.tolist()])
 
     raw = reward_training.reference_scores(
-        by_hand, ref.lm, ref.queries, task(), cfg.reward, ref.layout, (cfg.seed, "known")
+        by_hand, ref.lm, ref.queries, task(), cfg.reward, ref.prompt, (cfg.seed, "known")
     )
     assert (found["gain"], found["bias"]) == pytest.approx(
         (1 / raw.std(correction=0).item(), -(raw.mean() / raw.std(correction=0)).item())

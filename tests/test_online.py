@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.tiny_model import END, LAYOUT, PAD, VOCABULARY, gpt2, policy_stage, task
+from helpers.tiny_model import END, PAD, PROMPT, VOCABULARY, gpt2, policy_stage, task
 from helpers.tiny_training import collector, online_settings, random_comparisons
 from preflab.comparisons import write
 from preflab.errors import PreflabError
@@ -71,7 +71,7 @@ def saved_by_the_stage_reward(folder: Path, settings: RewardSettings) -> reward_
     write(random_comparisons(8), folder / "train.parquet")
     write(random_comparisons(8, seed=1), folder / "heldout.parquet")
     cfg = RewardStage(task(), InitialSettings("5k", 8), False, settings, RuntimeSettings(1, "fp32"), 1)
-    ref = Reference(causal_lm.load_causal_lm(base, torch.device("cpu")), None, queries, LAYOUT)
+    ref = Reference(causal_lm.load_causal_lm(base, torch.device("cpu")), None, queries, PROMPT)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reference, "load", lambda *_: ref)  # a tiny model has neither tokenizer nor queries in a folder
         reward_stage.run(cfg, queries=folder, model=base, comparisons=folder, out=out, log=SilentRecord())
@@ -108,8 +108,8 @@ def test_retrainings_start_where_they_are_told_to(start):
 
 @pytest.mark.parametrize("rounds", [2, 3])
 def test_sampling_is_given_up_after_the_rounds_that_were_set(rounds):
-    layout = LAYOUT._replace(end_id=VOCABULARY + 5)  # a token that no response has
-    collected = collector(policy_stage(episodes=160, batch_size=16), online_settings(max_rounds=rounds), layout)
+    prompt = PROMPT._replace(end_id=VOCABULARY + 5)  # a token that no response has
+    collected = collector(policy_stage(episodes=160, batch_size=16), online_settings(max_rounds=rounds), prompt)
     with pytest.raises(PreflabError, match=f"after {rounds} rounds .* raise comparisons.max_rounds"):
         collected.before_update(5, causal_lm.Policy(gpt2(seed=1)))
 

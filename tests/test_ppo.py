@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from helpers.tiny_model import END, LAYOUT, PAD, gpt2, policy_stage
+from helpers.tiny_model import END, PAD, PROMPT, gpt2, policy_stage
 from preflab.sampling import rollout
 from preflab.settings.method import AdaptiveKLSettings
 from preflab.training import batches
@@ -152,7 +152,7 @@ def test_missing_end_token_replaces_the_score_by_the_penalty():
     tokens = torch.cat([torch.zeros(2, 6, dtype=torch.long), responses], 1)
     empty = torch.zeros(2, 8)
     ro = rollout.Rollout(tokens, responses, empty, empty, empty)
-    episodes = ppo_training.score(stage, lm, score, score, ro, tokens[:, :6], LAYOUT)
+    episodes = ppo_training.score(stage, lm, score, score, ro, tokens[:, :6], PROMPT)
     torch.testing.assert_close(episodes.score, torch.tensor([0.7, -1.0]))
     torch.testing.assert_close(episodes.true_score, torch.tensor([0.7, 0.9]))
     assert episodes.ended.tolist() == [True, False]

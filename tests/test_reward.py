@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from helpers.tiny_model import LAYOUT, PAD, gpt2, llama, reward_settings, task
+from helpers.tiny_model import PAD, PROMPT, gpt2, llama, reward_settings, task
 from helpers.tiny_training import random_comparisons
 from preflab.errors import PreflabError
 from preflab.models import causal_lm, reward_model
@@ -58,7 +58,7 @@ def test_training_leaves_the_reference_alone_learns_and_ends_normalised():
     before = {k: v.clone() for k, v in lm.state_dict().items()}
     queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(32, seed=9)]), PAD)
     cfg = reward_settings(normalize_samples=64)
-    training = train(lm, random_comparisons(400), queries, task(), cfg, LAYOUT, 1)
+    training = train(lm, random_comparisons(400), queries, task(), cfg, PROMPT, 1)
     assert all(torch.equal(before[k], v) for k, v in lm.state_dict().items())
     for name, parameter in training.model.trunk.named_parameters():
         assert not torch.equal(parameter, lm.base_model.get_parameter(name)), f"{name} was not trained"
@@ -72,7 +72,7 @@ def test_training_leaves_the_reference_alone_learns_and_ends_normalised():
         return training.model(torch.cat([q, r], 1), PAD)
 
     with torch.no_grad():
-        again = reference_scores(score, lm, queries, task(), cfg, LAYOUT, (1, "reward", "after"))
+        again = reference_scores(score, lm, queries, task(), cfg, PROMPT, (1, "reward", "after"))
     assert again.mean().item() == pytest.approx(0, abs=1e-5)
     assert again.std(correction=0).item() == pytest.approx(1, abs=1e-5)
 
@@ -81,7 +81,7 @@ def test_same_seed_same_bytes():
     lm = gpt2()
     queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(16)]), PAD)
     states = [
-        train(lm, random_comparisons(8), queries, task(), reward_settings(), LAYOUT, 4).model.state_dict()
+        train(lm, random_comparisons(8), queries, task(), reward_settings(), PROMPT, 4).model.state_dict()
         for _ in range(2)
     ]
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
@@ -90,7 +90,7 @@ def test_same_seed_same_bytes():
 def test_a_loss_that_is_not_finite_stops_and_names_the_step():
     queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(16)]), PAD)
     with pytest.raises(PreflabError, match=r"reward.lr=1e\+30: the loss is nan at step \d"):
-        train(gpt2(), random_comparisons(40), queries, task(), reward_settings(lr=1e30), LAYOUT, 1)
+        train(gpt2(), random_comparisons(40), queries, task(), reward_settings(lr=1e30), PROMPT, 1)
 
 
 def test_a_reward_model_of_another_reference_is_refused(tmp_path):
@@ -113,7 +113,7 @@ def test_each_epoch_is_another_shuffle_of_all_labels_under_one_falling_rate():
     queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(16)]), PAD)
 
     def curve(epochs):
-        return train(gpt2(), random_comparisons(16), queries, task(), reward_settings(epochs=epochs), LAYOUT, 1).curve
+        return train(gpt2(), random_comparisons(16), queries, task(), reward_settings(epochs=epochs), PROMPT, 1).curve
 
     one, three = curve(1), curve(3)
     assert (len(one), len(three)) == (4, 12)

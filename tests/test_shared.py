@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from helpers.tiny_model import LAYOUT, PAD, gpt2, policy_stage, reward_settings, task
+from helpers.tiny_model import PAD, PROMPT, gpt2, policy_stage, reward_settings, task
 from helpers.tiny_training import random_comparisons
 from preflab.models import causal_lm, reward_model
 from preflab.settings.method import SharedSettings
@@ -22,7 +22,7 @@ def test_language_loss_is_the_mean_kl_of_the_tokens():
     reference, other = gpt2(0).requires_grad_(False), gpt2(1)
     queries, responses = batch()
     model = reward_model.initial(other, 1)
-    got = shared_network.language_loss(model, queries, responses, reference, task(), LAYOUT)
+    got = shared_network.language_loss(model, queries, responses, reference, task(), PROMPT)
     tokens = torch.cat([queries, responses], 1)
     distributions = []
     for lm in (reference, other):  # a whole forward pass of each model, its own head included
@@ -32,7 +32,7 @@ def test_language_loss_is_the_mean_kl_of_the_tokens():
     expected = torch.distributions.kl_divergence(*distributions)[responses != PAD].mean()
     torch.testing.assert_close(got, expected)
     same = reward_model.initial(reference, 1)
-    assert shared_network.language_loss(same, queries, responses, reference, task(), LAYOUT).item() == pytest.approx(
+    assert shared_network.language_loss(same, queries, responses, reference, task(), PROMPT).item() == pytest.approx(
         0, abs=1e-6
     )
 
@@ -43,12 +43,12 @@ def test_language_is_kept_while_the_reward_model_trains():
     queries, responses = batch()
 
     def kept(model, asked, chosen):
-        return shared_network.language_loss(model, asked, chosen, lm, task(), LAYOUT)
+        return shared_network.language_loss(model, asked, chosen, lm, task(), PROMPT)
 
     moved = []
     for added in (None, kept):
-        training = train(lm, labels, queries, task(), reward_settings(), LAYOUT, 1, added_loss=added)
-        moved.append(shared_network.language_loss(training.model, queries, responses, lm, task(), LAYOUT).item())
+        training = train(lm, labels, queries, task(), reward_settings(), PROMPT, 1, added_loss=added)
+        moved.append(shared_network.language_loss(training.model, queries, responses, lm, task(), PROMPT).item())
     assert moved[1] < moved[0] / 2
 
 

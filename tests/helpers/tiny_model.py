@@ -3,14 +3,14 @@
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from preflab.sampling.prompt import Layout
+from preflab.sampling.prompt import Prompt
 from preflab.settings.method import AdaptiveKLSettings, PolicySettings, RewardSettings, RuntimeSettings, TaskSettings
 from preflab.settings.stages import PpoStage
 
 VOCABULARY = 11
 PAD = VOCABULARY
 END = 3
-LAYOUT = Layout(PAD, END, truncate_after=4)  # of `task`
+PROMPT = Prompt(PAD, END, truncate_after=4)  # of `task`
 
 
 def gpt2(seed: int = 0, width: int = 16, vocabulary: int = VOCABULARY) -> GPT2LMHeadModel:

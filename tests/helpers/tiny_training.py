@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import torch
 
-from helpers.tiny_model import LAYOUT, PAD, VOCABULARY, gpt2, policy_stage, reward_settings
+from helpers.tiny_model import PAD, PROMPT, VOCABULARY, gpt2, policy_stage, reward_settings
 from preflab.comparisons import Comparison, synthetic
 from preflab.models import causal_lm, reward_model
-from preflab.sampling.prompt import Layout
+from preflab.sampling.prompt import Prompt
 from preflab.sampling.reference import Reference
 from preflab.settings.method import AdaptiveKLSettings, OnlineSettings
 from preflab.training import online, ppo
@@ -51,7 +51,7 @@ def train_ppo(
         return sign * ((responses == FAVOURITE).float().mean(1) - 1 / VOCABULARY) / 0.1
 
     parts = {"reward": lambda: share, "true_score": share} | (hooks or {})
-    return ppo.train(stage, lm, policy, queries, LAYOUT._replace(truncate_after=0), ppo.Hooks(**parts), folder)
+    return ppo.train(stage, lm, policy, queries, PROMPT._replace(truncate_after=0), ppo.Hooks(**parts), folder)
 
 
 def online_settings(**changes: object) -> OnlineSettings:
@@ -68,14 +68,14 @@ def online_settings(**changes: object) -> OnlineSettings:
 
 
 def collector(
-    stage, settings: OnlineSettings, layout: Layout = LAYOUT, model: reward_model.RewardModel | None = None
+    stage, settings: OnlineSettings, prompt: Prompt = PROMPT, model: reward_model.RewardModel | None = None
 ) -> online.Collector:
     """What collects labels by the share of token 7, from `model`, by default one that is not trained."""
     lm = gpt2().requires_grad_(False)
     queries = causal_lm.left_pad(torch.tensor([c.query for c in random_comparisons(32)]), PAD)
     calibration = synthetic.Calibration("test", 0.5, 0.42, 0.5, 0.42, 0.0, 1.0, "classifier", "judge")
     return online.Collector(
-        replace(stage, online=settings), Reference(lm, None, queries, layout),
+        replace(stage, online=settings), Reference(lm, None, queries, prompt),
         random_comparisons(settings.num_initial), model or reward_model.initial(lm, 1),
         lambda _, samples: {"classifier": (samples == 7).sum(2).double().numpy()}, calibration,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from helpers.tiny_model import LAYOUT, gpt2, policy_stage, reward_settings, task
+from helpers.tiny_model import PROMPT, gpt2, policy_stage, reward_settings, task
 from helpers.tiny_training import collector, online_settings, random_comparisons, train_ppo
 from preflab.errors import PreflabError
 from preflab.machine import parallel
@@ -19,7 +19,7 @@ with parallel.joined():
     folder = Path(tempfile.mkdtemp())
     result = train_ppo(1.0, folder, updates=3)
     queries = torch.tensor([c.query for c in random_comparisons(32)])
-    training = reward_training.train(gpt2(), random_comparisons(17), queries, task(), reward_settings(), LAYOUT, 1)
+    training = reward_training.train(gpt2(), random_comparisons(17), queries, task(), reward_settings(), PROMPT, 1)
     collected = collector(policy_stage(episodes=160, batch_size=16), online_settings(num_train=40, retrainings=3))
     labelled = [collected.before_update(update, causal_lm.Policy(gpt2(seed=1))) for update in range(10)]
     error = ""

@@ -34,13 +34,13 @@ class Responses(NamedTuple):
 def sampled(cfg: EvaluateStage, lm: Any, ref: Reference, queries: Tensor) -> Responses:
     """A sample of `lm` to each of the left-padded queries `[contexts, query]`; KL: Σ log π − log ρ on it."""
     length, temperature = cfg.task.response_length, cfg.task.temperature
-    pad_id = ref.layout.pad_id
+    pad_id = ref.prompt.pad_id
 
     @torch.no_grad()
     def sample_chunk(job: tuple[int, Tensor]) -> tuple[Tensor, Tensor]:
         part, chunk = job
         uniform = rollout.random_numbers(len(chunk), length, queries.device, cfg.evaluation.seed, "evaluate", part)
-        ro = rollout.sample(lm, ref.layout.inputs(chunk), uniform, temperature, pad_id)
+        ro = rollout.sample(lm, ref.prompt.inputs(chunk), uniform, temperature, pad_id)
         base = causal_lm.response_logprobs(ref.lm, ro.tokens, length, temperature, pad_id)
         return ro.responses, (ro.logprobs - base).sum(1)
 
@@ -51,7 +51,7 @@ def sampled(cfg: EvaluateStage, lm: Any, ref: Reference, queries: Tensor) -> Res
 
 def best_of_n(cfg: EvaluateStage, ref: Reference, queries: Tensor, reward: Score) -> Responses:
     """Of `cfg.n` samples of the reference the one with the highest reward, as PPO gives it; KL: log n − (n − 1)/n."""
-    task, layout = cfg.task, ref.layout
+    task, prompt = cfg.task, ref.prompt
 
     @torch.no_grad()
     def best_chunk(job: tuple[int, Tensor]) -> tuple[Tensor, Tensor]:
@@ -60,10 +60,10 @@ def best_of_n(cfg: EvaluateStage, ref: Reference, queries: Tensor, reward: Score
         seed = (cfg.evaluation.seed, "best of n", part)
         uniform = rollout.random_numbers(len(chunk) * cfg.n, task.response_length, queries.device, *seed)
         drawn = rollout.sample(
-            ref.lm, layout.inputs(chunk), uniform, task.temperature, layout.pad_id, counts=counts
+            ref.lm, prompt.inputs(chunk), uniform, task.temperature, prompt.pad_id, counts=counts
         ).responses
-        scores = reward(chunk.repeat_interleave(cfg.n, 0), layout.truncate(drawn))
-        scores = torch.where(layout.ended(drawn), scores, task.penalty).view(-1, cfg.n)
+        scores = reward(chunk.repeat_interleave(cfg.n, 0), prompt.truncate(drawn))
+        scores = torch.where(prompt.ended(drawn), scores, task.penalty).view(-1, cfg.n)
         best = scores.argmax(1)
         rows = torch.arange(len(chunk), device=queries.device)
         return drawn.view(len(chunk), cfg.n, -1)[rows, best], scores[rows, best]
@@ -75,7 +75,7 @@ def best_of_n(cfg: EvaluateStage, ref: Reference, queries: Tensor, reward: Score
 
 def of_reference(cfg: EvaluateStage, ref: Reference, queries: Tensor, samples: int) -> list[str]:
     """`samples` of the reference to each of the left-padded queries, as texts, those of a query one after another."""
-    task, layout, most = cfg.task, ref.layout, cfg.evaluation.rollout_batch
+    task, prompt, most = cfg.task, ref.prompt, cfg.evaluation.rollout_batch
 
     @torch.no_grad()
     def sample_part(job: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
@@ -85,15 +85,15 @@ def of_reference(cfg: EvaluateStage, ref: Reference, queries: Tensor, samples: i
         seed = (cfg.evaluation.seed, "frontier", row, part)
         uniform = rollout.random_numbers(count, task.response_length, queries.device, *seed)
         drawn = rollout.sample(
-            ref.lm, layout.inputs(query), uniform, task.temperature, layout.pad_id, counts=counts
+            ref.lm, prompt.inputs(query), uniform, task.temperature, prompt.pad_id, counts=counts
         ).responses
-        return layout.truncate(drawn), counts
+        return prompt.truncate(drawn), counts
 
     parts = [min(most, samples - start) for start in range(0, samples, most)]
     responses, _ = _side_by_side(
         sample_part, [(row, part, count) for row in range(len(queries)) for part, count in enumerate(parts)]
     )
-    return causal_lm.decode(ref.tokenizer, responses, layout.pad_id)
+    return causal_lm.decode(ref.tokenizer, responses, prompt.pad_id)
 
 
 def written(method: str, ref: Reference, source: list[tuple[str, str | None]], where: str) -> Responses:
@@ -104,7 +104,7 @@ def written(method: str, ref: Reference, source: list[tuple[str, str | None]], w
         raise PreflabError(f"{where}: {error}") from error
     rows = [encoding.ids for encoding in ref.tokenizer.encode_batch(texts, add_special_tokens=False)]
     longest = max(map(len, rows))
-    padded = [row + [ref.layout.pad_id] * (longest - len(row)) for row in rows]
+    padded = [row + [ref.prompt.pad_id] * (longest - len(row)) for row in rows]
     tokens = torch.tensor(padded, dtype=torch.long, device=ref.queries.device)
     length = np.array([len(row) for row in rows])
     return Responses(texts, tokens, np.full(len(texts), np.nan), length, np.ones(len(texts), bool))
@@ -121,7 +121,7 @@ def _side_by_side(function: Callable[[Any], tuple[Tensor, Tensor]], jobs: list[A
 
 
 def _of_tokens(ref: Reference, responses: Tensor, kl: np.ndarray) -> Responses:
-    truncated = ref.layout.truncate(responses)
-    texts = causal_lm.decode(ref.tokenizer, truncated, ref.layout.pad_id)
-    length = (truncated != ref.layout.pad_id).sum(1).cpu().numpy()
-    return Responses(texts, truncated, kl, length, ref.layout.ended(responses).cpu().numpy())
+    truncated = ref.prompt.truncate(responses)
+    texts = causal_lm.decode(ref.tokenizer, truncated, ref.prompt.pad_id)
+    length = (truncated != ref.prompt.pad_id).sum(1).cpu().numpy()
+    return Responses(texts, truncated, kl, length, ref.prompt.ended(responses).cpu().numpy())

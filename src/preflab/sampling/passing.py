@@ -10,7 +10,7 @@ from preflab.corpora.query_files import load_tokens
 from preflab.errors import PreflabError
 from preflab.machine import runtime
 from preflab.sampling import rollout
-from preflab.sampling.prompt import Layout
+from preflab.sampling.prompt import Prompt
 from preflab.settings.method import TaskSettings
 
 SPARE = 4.0  # ours
@@ -30,7 +30,7 @@ def passing(
     queries: Tensor,
     n: int,
     task: TaskSettings,
-    layout: Layout,
+    prompt: Prompt,
     rollout_batch: int,
     max_rounds: int,
     seed: tuple[object, ...],
@@ -47,9 +47,9 @@ def passing(
         number, part, chunk, counts = job
         device = queries.device
         uniform = rollout.random_numbers(int(counts.sum()), task.response_length, device, *seed, number, part)
-        inputs = layout.inputs(queries[chunk.to(device)])
-        sampled = rollout.sample(lm, inputs, uniform, task.temperature, layout.pad_id, counts=counts.to(device))
-        return layout.ended(sampled.responses), layout.truncate(sampled.responses)
+        inputs = prompt.inputs(queries[chunk.to(device)])
+        sampled = rollout.sample(lm, inputs, uniform, task.temperature, prompt.pad_id, counts=counts.to(device))
+        return prompt.ended(sampled.responses), prompt.truncate(sampled.responses)
 
     kept: list[list[Tensor]] = [[] for _ in range(len(queries))]
     drawn = passed = 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-class Layout(NamedTuple):
+class Prompt(NamedTuple):
     """`end_id`: a response is kept through its first such token at index ≥ `truncate_after`; None: kept whole."""
 
     pad_id: int
@@ -49,13 +49,13 @@ class Layout(NamedTuple):
         return causal_lm.has_end(responses, self.end_id, self.truncate_after)
 
 
-def of(task: TaskSettings, tokenizer: "Tokenizer", pad_id: int) -> Layout:
-    """The layout of `task` for a model with this tokenizer."""
+def prompt_of(task: TaskSettings, tokenizer: "Tokenizer", pad_id: int) -> Prompt:
+    """The prompt of `task` for a model with this tokenizer."""
 
     def ids(text: str | None, tokenizer: "Tokenizer") -> tuple[int, ...]:
         return tuple(tokenizer.encode(text, add_special_tokens=False).ids) if text else ()
 
     end_id = token_id(tokenizer, task.truncate_token) if task.truncate_token else None
-    return Layout(
+    return Prompt(
         pad_id, end_id, task.truncate_after, ids(task.prefix, tokenizer), ids(task.suffix, continuing(tokenizer))
     )

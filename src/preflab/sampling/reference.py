@@ -10,18 +10,17 @@ from preflab.corpora.query_files import load_tokens
 from preflab.errors import PreflabError
 from preflab.machine import runtime
 from preflab.models import causal_lm
-from preflab.sampling import prompt
-from preflab.sampling.prompt import Layout
+from preflab.sampling.prompt import Prompt, prompt_of
 from preflab.settings.method import RuntimeSettings, TaskSettings
 
 
 class Reference(NamedTuple):
-    """`queries`: left-padded queries `[rows, query]`; `layout`: what the policy reads of them, where responses end."""
+    """`queries`: left-padded queries `[rows, query]`; `prompt`: what the policy reads of them, where responses end."""
 
     lm: Any
     tokenizer: Any
     queries: Tensor
-    layout: Layout
+    prompt: Prompt
 
 
 def load(settings: RuntimeSettings, task: TaskSettings, queries: Path, model: Path, split: str = "train") -> Reference:
@@ -29,8 +28,8 @@ def load(settings: RuntimeSettings, task: TaskSettings, queries: Path, model: Pa
     device = runtime.start(settings.threads, settings.precision)
     lm = causal_lm.load_causal_lm(model, device).requires_grad_(False)
     tokenizer = causal_lm.load_tokenizer(model)
-    shape = prompt.of(task, tokenizer, causal_lm.pad_id(model))
-    check_length(task, shape, model)
+    prompt = prompt_of(task, tokenizer, causal_lm.pad_id(model))
+    check_length(task, prompt, model)
     rows = load_tokens(queries, split)
     if len(rows[0]) != task.query_length:
         raise PreflabError(
@@ -38,13 +37,13 @@ def load(settings: RuntimeSettings, task: TaskSettings, queries: Path, model: Pa
             f"expected task.query_length={task.query_length}; "
             "run `python -m pipelines.grid`, then `dvc repro`"
         )
-    tokens = causal_lm.left_pad(torch.tensor(rows, device=device), shape.pad_id)
-    return Reference(lm, tokenizer, tokens, shape)
+    tokens = causal_lm.left_pad(torch.tensor(rows, device=device), prompt.pad_id)
+    return Reference(lm, tokenizer, tokens, prompt)
 
 
-def check_length(task: TaskSettings, shape: Layout, model: Path) -> None:
+def check_length(task: TaskSettings, prompt: Prompt, model: Path) -> None:
     """What the policy reads and writes must fit into the model's context."""
-    around = len(shape.prefix) + len(shape.suffix)
+    around = len(prompt.prefix) + len(prompt.suffix)
     length, context = task.query_length + around + task.response_length, causal_lm.context_length(model)
     if length > context:
         raise PreflabError(

@@ -27,13 +27,13 @@ def run(cfg: ComparisonsStage, *, queries: Path, model: Path, out: Path) -> Resu
         ("train", "train", cfg.comparisons.num),
     ):
         rows = pick_queries(queries, split, count, cfg.comparisons.seed)
-        tokens = causal_lm.left_pad(torch.tensor(rows, device=ref.queries.device), ref.layout.pad_id)
+        tokens = causal_lm.left_pad(torch.tensor(rows, device=ref.queries.device), ref.prompt.pad_id)
         responses = passing.passing(
-            ref.lm, tokens, SAMPLES, cfg.task, ref.layout,
+            ref.lm, tokens, SAMPLES, cfg.task, ref.prompt,
             cfg.comparisons.rollout_batch, cfg.comparisons.max_rounds, (cfg.comparisons.seed, name), f"sampling {name}",
         )  # fmt: skip
         texts = tuple(
-            causal_lm.decode(ref.tokenizer, part, ref.layout.pad_id)
+            causal_lm.decode(ref.tokenizer, part, ref.prompt.pad_id)
             for part in (tokens.repeat_interleave(SAMPLES, 0), responses.responses.flatten(0, 1))
         )
         drawn[name] = rows, responses, texts

@@ -92,7 +92,7 @@ def _score(
         return None
     last = policy / "reward" if policy else None
     folder = last if last and last.exists() else reward
-    return scoring.load(folder, model, ref.lm, queries, ref.tokenizer, ref.layout.pad_id)
+    return scoring.load(folder, model, ref.lm, queries, ref.tokenizer, ref.prompt.pad_id)
 
 
 def _answers(
@@ -142,7 +142,7 @@ def _heldout(score: scoring.Score | None, file: Path, ref: Reference) -> HeldOut
     """How well the reward model in force predicts the held-out comparisons."""
     if not isinstance(score, scoring.NetworkScore):
         return None
-    return evaluate(score.model, read(file), ref.layout.pad_id, ref.queries.device)
+    return evaluate(score.model, read(file), ref.prompt.pad_id, ref.queries.device)
 
 
 def _write_samples(

@@ -69,7 +69,7 @@ def run(cfg: ComparisonsStage, *, labels: Path, queries: Path, model: Path, out:
     calibration, panel = calibrated(cfg, ref, queries)
     out.mkdir(parents=True, exist_ok=True)
     for name, part in (("train", train), ("heldout", heldout)):
-        padded = [_padded(choice, cfg, width, ref.layout.pad_id) for choice in part]
+        padded = [_padded(choice, cfg, width, ref.prompt.pad_id) for choice in part]
         comparisons.write(padded, out / f"{name}.parquet")
     calibration.save(out / "labeller.json")
     known = {tuple(choice.query) for choice in train}
@@ -161,14 +161,14 @@ def calibrated(
     panel = {name: labellers.load(name, queries) for name in names}
     seed, n = cfg.comparisons.seed, passing.SAMPLES
     rows = passing.pick_queries(queries, "validation", cfg.comparisons.heldout, seed)
-    tokens = causal_lm.left_pad(torch.tensor(rows, device=ref.queries.device), ref.layout.pad_id)
+    tokens = causal_lm.left_pad(torch.tensor(rows, device=ref.queries.device), ref.prompt.pad_id)
     drawn = passing.passing(
-        ref.lm, tokens, n, cfg.task, ref.layout,
+        ref.lm, tokens, n, cfg.task, ref.prompt,
         cfg.comparisons.rollout_batch, cfg.comparisons.max_rounds, (seed, "heldout"), "sampling heldout",
     ).responses  # fmt: skip
     texts = (
-        causal_lm.decode(ref.tokenizer, tokens.repeat_interleave(n, 0), ref.layout.pad_id),
-        causal_lm.decode(ref.tokenizer, drawn.flatten(0, 1), ref.layout.pad_id),
+        causal_lm.decode(ref.tokenizer, tokens.repeat_interleave(n, 0), ref.prompt.pad_id),
+        causal_lm.decode(ref.tokenizer, drawn.flatten(0, 1), ref.prompt.pad_id),
     )
     scores = synthetic.by_scorer(panel, texts, n)
     return calibrate(cfg.labeller, scores, scores[cfg.labeller.judge]), panel
@@ -242,9 +242,9 @@ def _row(label: HumanLabel) -> LabelRow:
 
 def _ended(samples: list[list[int]], ref: Reference, room: int) -> list[list[int]]:
     """The samples through their end token, and no longer than the model has `room`."""
-    pad = ref.layout.pad_id
+    pad = ref.prompt.pad_id
     tokens = pad_sequence([torch.tensor(one[:room]) for one in samples], batch_first=True, padding_value=pad)
-    return [[i for i in row if i != pad] for row in ref.layout.truncate(tokens).tolist()]
+    return [[i for i in row if i != pad] for row in ref.prompt.truncate(tokens).tolist()]
 
 
 def _padded(choice: Choice, cfg: ComparisonsStage, width: int, pad: int) -> Comparison:

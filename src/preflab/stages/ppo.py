@@ -58,9 +58,9 @@ def run(
     """
     ref = reference.load(cfg.runtime, cfg.task, queries, model)
     calibration = synthetic.load_calibration(comparisons)
-    given = scoring.load(reward, model, ref.lm, queries, ref.tokenizer, ref.layout.pad_id)
+    given = scoring.load(reward, model, ref.lm, queries, ref.tokenizer, ref.prompt.pad_id)
     lm = causal_lm.load_causal_lm(model, ref.queries.device)
-    true_score = scoring.true_score(queries, ref.tokenizer, calibration, ref.layout.pad_id)
+    true_score = scoring.true_score(queries, ref.tokenizer, calibration, ref.prompt.pad_id)
     hooks = ppo.Hooks(
         reward=lambda: given,
         true_score=true_score,
@@ -70,9 +70,9 @@ def run(
     if cfg.online is None:
         parts = _offline(cfg, ref, lm, given, comparisons, hooks)
     else:
-        panel = scoring.Panel(calibration, queries, ref.tokenizer, ref.layout.pad_id)
+        panel = scoring.Panel(calibration, queries, ref.tokenizer, ref.prompt.pad_id)
         parts = _online(cfg, ref, lm, given, comparisons, panel, calibration, hooks)
-    result = ppo.train(cfg, ref.lm, parts.policy, ref.queries, ref.layout, parts.hooks, work)
+    result = ppo.train(cfg, ref.lm, parts.policy, ref.queries, ref.prompt, parts.hooks, work)
     if parallel.rank() == 0:
         _save(result.policy, parts.collector, out, model)
     return Result({name: result.curve[-1][name] for name in FINAL}, result.curve)
@@ -88,7 +88,7 @@ def _offline(
     if cfg.shared:
         policy = shared_network.Policy(lm, given.model)
         labels = read(comparisons / "train.parquet")
-        loss = shared_network.label_loss(policy, labels, cfg.shared, cfg.seed, ref.layout.pad_id)
+        loss = shared_network.label_loss(policy, labels, cfg.shared, cfg.seed, ref.prompt.pad_id)
         return Parts(policy, hooks._replace(added_loss=loss), None)
     causal_lm.freeze_to_bf16(given.model.trunk)
     return Parts(causal_lm.Policy(lm), hooks, None)
@@ -124,7 +124,7 @@ def _show(samples: list[ppo.Sample], update: int, ref: Reference, log: Log) -> N
     lines = [f"update {update + 1}"]
     for sample in samples:
         query, response = (
-            causal_lm.decode(ref.tokenizer, tokens[None], ref.layout.pad_id)[0]
+            causal_lm.decode(ref.tokenizer, tokens[None], ref.prompt.pad_id)[0]
             for tokens in (sample.query, sample.response)
         )
         lines.append(f"  score {sample.score:+.2f}, KL {sample.kl:.2f}: {query!r} → {response!r}")

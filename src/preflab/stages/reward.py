@@ -22,9 +22,9 @@ def run(cfg: RewardStage, *, queries: Path, model: Path, comparisons: Path, out:
     if cfg.direct:
         return _direct(cfg, ref, queries, model, comparisons, out)
     labels = _labels(cfg, comparisons / "train.parquet")
-    language = partial(shared_network.language_loss, reference=ref.lm, task=cfg.task, layout=ref.layout)
+    language = partial(shared_network.language_loss, reference=ref.lm, task=cfg.task, prompt=ref.prompt)
     training = reward.train(
-        ref.lm, labels, ref.queries, cfg.task, cfg.reward, ref.layout, cfg.seed,
+        ref.lm, labels, ref.queries, cfg.task, cfg.reward, ref.prompt, cfg.seed,
         added_loss=language if cfg.reward.shared else None,
     )  # fmt: skip
     for row in training.curve:
@@ -37,7 +37,7 @@ def run(cfg: RewardStage, *, queries: Path, model: Path, comparisons: Path, out:
 def _direct(cfg: RewardStage, ref: Reference, queries: Path, model: Path, labelled: Path, out: Path) -> Result:
     """The true score as a reward: only its normalisation is computed."""
     scorer = synthetic.load_calibration(labelled).scorer
-    score = scoring.normalize_true_score(cfg, ref.lm, queries, ref.tokenizer, ref.queries, ref.layout, scorer)
+    score = scoring.normalize_true_score(cfg, ref.lm, queries, ref.tokenizer, ref.queries, ref.prompt, scorer)
     if parallel.rank() == 0:
         scoring.save_true_score(out, model, score.gain, score.bias, scorer)
     return Result({"direct": 1, "gain": score.gain, "bias": score.bias})
@@ -56,7 +56,7 @@ def _labels(cfg: RewardStage, file: Path) -> list[Comparison]:
 
 def _metrics(cfg: RewardStage, training: reward.Training, heldout: Path, ref: Reference) -> dict[str, float]:
     """Held-out figures, and the mean loss of the last fifth of the training."""
-    figures = reward.evaluate(training.model, read(heldout), ref.layout.pad_id, ref.queries.device)
+    figures = reward.evaluate(training.model, read(heldout), ref.prompt.pad_id, ref.queries.device)
     last = training.curve[-max(len(training.curve) // 5, 1) :]
     return {
         "heldout_accuracy": figures.accuracy,

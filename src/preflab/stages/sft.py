@@ -4,7 +4,7 @@ from pathlib import Path
 
 from preflab.machine import runtime
 from preflab.models import causal_lm
-from preflab.sampling import prompt
+from preflab.sampling.prompt import prompt_of
 from preflab.settings.stages import SftStage
 from preflab.stages import Log, Result
 from preflab.training import sft, sft_examples
@@ -16,8 +16,8 @@ def run(cfg: SftStage, *, queries: Path, model: Path, out: Path, log: Log, work:
     """Write the model of the best rate to `out`, as a folder that transformers loads."""
     device = runtime.start(cfg.runtime.threads, cfg.runtime.precision)
     tokenizer, pad_id = causal_lm.load_tokenizer(model), causal_lm.pad_id(model)
-    layout, context = prompt.of(cfg.task, tokenizer, pad_id), causal_lm.context_length(model)
-    data = sft_examples.load(cfg, queries, tokenizer, pad_id, context, layout.prefix, layout.suffix)
+    prompt, context = prompt_of(cfg.task, tokenizer, pad_id), causal_lm.context_length(model)
+    data = sft_examples.load(cfg, queries, tokenizer, pad_id, context, prompt.prefix, prompt.suffix)
     lm = causal_lm.load_causal_lm(model, device)
     result = sft.train(lm, data, cfg, pad_id, work, log.metrics)
     causal_lm.save_policy(causal_lm.Policy(lm), out, model)

@@ -61,7 +61,7 @@ class Collector:
 
     def score(self) -> scoring.NetworkScore:
         """The reward in force."""
-        return scoring.NetworkScore(self.model, self.ref.layout.pad_id)
+        return scoring.NetworkScore(self.model, self.ref.prompt.pad_id)
 
     def before_update(self, update: int, policy: causal_lm.Policy) -> dict[str, float]:
         """Collect what l(n) asks for before this update, and retrain where a point has been passed."""
@@ -87,21 +87,21 @@ class Collector:
     def _retrained(self, policy: causal_lm.Policy) -> reward_model.RewardModel:
         """A reward model on all labels so far, from the reference, with the random head of the stage `reward`."""
         return train(
-            self.ref.lm, self.labels, self.ref.queries, self.cfg.task, self.online.reward, self.ref.layout,
+            self.ref.lm, self.labels, self.ref.queries, self.cfg.task, self.online.reward, self.ref.prompt,
             self.cfg.seed,
             start=policy.lm if self.online.retrain_from == "policy" else None,
         ).model  # fmt: skip
 
     def _ask(self, kind: str, writers: list[tuple[Any, str, int]], count: int, update: int) -> list[int]:
         """Label `count` questions about samples of `writers` (model, name, number of samples); the choices."""
-        queries_of, layout = self.ref.queries, self.ref.layout
+        queries_of, prompt = self.ref.queries, self.ref.prompt
         tags = (self.cfg.seed, "online", kind, update)
         rows = torch.randint(len(queries_of), (count,), generator=runtime.generator("cpu", *tags, "queries"))
         queries = queries_of[rows.to(queries_of.device)]
         samples = torch.cat(
             [
                 passing.passing(
-                    lm, queries, n, self.cfg.task, layout,
+                    lm, queries, n, self.cfg.task, prompt,
                     self.online.reward.rollout_batch, self.online.max_rounds, (*tags, name),
                 ).responses
                 for lm, name, n in writers
@@ -110,7 +110,7 @@ class Collector:
         )  # fmt: skip
         answers = synthetic.ask(self.calibration, self.panel(queries, samples), *tags, "label")
         source = f"{kind}@{self.collected}"
-        asked = causal_lm.right_pad(queries, layout.pad_id).tolist()
+        asked = causal_lm.right_pad(queries, prompt.pad_id).tolist()
         self.labels += [
             Comparison(query, texts, choice, labeller, self.cfg.seed, source)
             for query, texts, (choice,), (labeller,) in zip(

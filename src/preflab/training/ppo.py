@@ -17,7 +17,7 @@ from preflab.errors import PreflabError
 from preflab.machine import checkpoint, parallel, runtime
 from preflab.models import causal_lm
 from preflab.sampling import rollout
-from preflab.sampling.prompt import Layout
+from preflab.sampling.prompt import Prompt
 from preflab.settings.method import AdaptiveKLSettings, PolicySettings
 from preflab.settings.stages import PpoStage
 from preflab.training import optim
@@ -182,17 +182,17 @@ def score(
     true_score: Reward,
     ro: rollout.Rollout,
     queries: Tensor,
-    layout: Layout,
+    prompt: Prompt,
 ) -> Episodes:
     """Ask reference, reward and true score about rollouts to `queries` that were sampled with a value head."""
     assert ro.values is not None
     assert ro.entropy is not None
     task = cfg.task
-    truncated, ended = layout.truncate(ro.responses), layout.ended(ro.responses)
+    truncated, ended = prompt.truncate(ro.responses), prompt.ended(ro.responses)
     return Episodes(
         ro.tokens,
         ro.logprobs,
-        causal_lm.response_logprobs(reference, ro.tokens, task.response_length, task.temperature, layout.pad_id),
+        causal_lm.response_logprobs(reference, ro.tokens, task.response_length, task.temperature, prompt.pad_id),
         ro.values,
         ro.entropy,
         torch.where(ended, reward(queries, truncated), task.penalty),
@@ -221,7 +221,7 @@ def train(
     reference: Any,
     policy: causal_lm.Policy,
     queries: Tensor,
-    layout: Layout,
+    prompt: Prompt,
     hooks: Hooks,
     folder: Path,
 ) -> Result:
@@ -248,11 +248,11 @@ def train(
             labels = hooks.before_update(update, policy)
             # step 2: sample a response to each query of the batch, and score it
             rows = torch.tensor(query_batches(len(queries), ppo.batch_size, cfg.seed, update), device=queries.device)
-            episodes = rollouts(cfg, reference, policy, queries[rows], layout, hooks, update)
+            episodes = rollouts(cfg, reference, policy, queries[rows], prompt, hooks, update)
             token_kl = episodes.logprobs - episodes.reference_logprobs
             kl = token_kl.sum(1).mean().item()
             # step 3: optimise on the batch, `epochs` times in minibatches
-            means = optimise(cfg, policy, optimizer, episodes, kl_coef, update, layout.pad_id, hooks.added_loss)
+            means = optimise(cfg, policy, optimizer, episodes, kl_coef, update, prompt.pad_id, hooks.added_loss)
             _require_finite(means.total.item(), kl, ppo.lr, update, updates, folder)
             # step 4: record the update, and steer the KL coefficient of the next
             row = {
@@ -266,7 +266,7 @@ def train(
             curve.append(row)
             hooks.log({**row, **labels}, update)
             if parallel.rank() == 0 and shows_samples(update, updates):
-                hooks.show(_samples(episodes, layout, cfg.task.response_length), update)
+                hooks.show(_samples(episodes, prompt, cfg.task.response_length), update)
             kl_coef = next_kl_coef(kl_coef, steered(ppo, kl, row["entropy"]), ppo.batch_size, ppo.adaptive_kl)
             bar.set_postfix(score=f"{row['score']:.2f}", kl=f"{kl:.2f}")
             bar.update()
@@ -283,18 +283,18 @@ def rollouts(
     reference: Any,
     policy: causal_lm.Policy,
     queries: Tensor,
-    layout: Layout,
+    prompt: Prompt,
     hooks: Hooks,
     update: int,
 ) -> Episodes:
     """A scored response to each of `queries` `[batch, query]`; every rank samples its share and gets all of them."""
     task = cfg.task
-    share = parallel.share(causal_lm.trim(queries, layout.pad_id))
+    share = parallel.share(causal_lm.trim(queries, prompt.pad_id))
     uniform = rollout.random_numbers(len(queries), task.response_length, queries.device, cfg.seed, "rollout", update)
     sampled = rollout.sample(
-        policy.lm, layout.inputs(share), parallel.share(uniform), task.temperature, layout.pad_id, policy.value_head
+        policy.lm, prompt.inputs(share), parallel.share(uniform), task.temperature, prompt.pad_id, policy.value_head
     )
-    scored = score(cfg, reference, hooks.reward(), hooks.true_score, sampled, share, layout)
+    scored = score(cfg, reference, hooks.reward(), hooks.true_score, sampled, share, prompt)
     return Episodes(*map(parallel.gather, scored))
 
 
@@ -312,11 +312,11 @@ def _is_finite(policy: causal_lm.Policy) -> bool:
     return all(bool(parameter.isfinite().all()) for parameter in policy.parameters())
 
 
-def _samples(episodes: Episodes, layout: Layout, response_length: int) -> list[Sample]:
+def _samples(episodes: Episodes, prompt: Prompt, response_length: int) -> list[Sample]:
     """The first two episodes of a batch; tokens are those that the reward saw."""
     queries, responses = episodes.tokens[:2, :-response_length], episodes.tokens[:2, -response_length:]
     kls = (episodes.logprobs - episodes.reference_logprobs)[:2].sum(1).tolist()
-    parts = zip(queries, layout.truncate(responses), episodes.score[:2].tolist(), kls, strict=True)
+    parts = zip(queries, prompt.truncate(responses), episodes.score[:2].tolist(), kls, strict=True)
     return [Sample(*part) for part in parts]
 
 

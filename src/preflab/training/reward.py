@@ -17,7 +17,7 @@ from preflab.machine import parallel, runtime
 from preflab.models import causal_lm
 from preflab.models.reward_model import RewardModel, initial
 from preflab.sampling import rollout
-from preflab.sampling.prompt import Layout
+from preflab.sampling.prompt import Prompt
 from preflab.settings.method import RewardSettings, TaskSettings
 from preflab.training import optim
 
@@ -71,7 +71,7 @@ def reference_scores(
     queries: Tensor,
     task: TaskSettings,
     cfg: RewardSettings,
-    layout: Layout,
+    prompt: Prompt,
     tags: tuple[object, ...],
 ) -> Tensor:
     """Scores `[normalize_samples]` of untruncated reference responses (released train_reward.py:162-219).
@@ -85,7 +85,7 @@ def reference_scores(
     def sample_and_score(job: tuple[int, Tensor]) -> Tensor:
         part, chunk = job
         uniform = rollout.random_numbers(len(chunk), task.response_length, queries.device, *tags, "normalize", part)
-        sampled = rollout.sample(reference, layout.inputs(queries[chunk]), uniform, task.temperature, layout.pad_id)
+        sampled = rollout.sample(reference, prompt.inputs(queries[chunk]), uniform, task.temperature, prompt.pad_id)
         return score(queries[chunk], sampled.responses)
 
     jobs = list(enumerate(order.split(cfg.rollout_batch)))
@@ -99,7 +99,7 @@ def normalize(
     queries: Tensor,
     task: TaskSettings,
     cfg: RewardSettings,
-    layout: Layout,
+    prompt: Prompt,
     tags: tuple[object, ...],
 ) -> None:
     """Set gain and bias so that reference samples score mean 0, standard deviation 1; raises if all score alike."""
@@ -107,9 +107,9 @@ def normalize(
     model.bias.fill_(0.0)
 
     def score(q: Tensor, r: Tensor) -> Tensor:
-        return model(torch.cat([q, r], 1), layout.pad_id)
+        return model(torch.cat([q, r], 1), prompt.pad_id)
 
-    gain, bias = gain_and_bias(reference_scores(score, reference, queries, task, cfg, layout, tags))
+    gain, bias = gain_and_bias(reference_scores(score, reference, queries, task, cfg, prompt, tags))
     model.gain.fill_(gain)
     model.bias.fill_(bias)
 
@@ -120,7 +120,7 @@ def train(
     queries: Tensor,
     task: TaskSettings,
     cfg: RewardSettings,
-    layout: Layout,
+    prompt: Prompt,
     seed: int,
     start: Any = None,
     added_loss: Callable[[RewardModel, Tensor, Tensor], Tensor] | None = None,
@@ -137,9 +137,9 @@ def train(
     device = reference.device
     model = initial(start or reference, seed)
     if cfg.normalize_before:
-        normalize(model, reference, queries, task, cfg, layout, (*tags, "before"))
+        normalize(model, reference, queries, task, cfg, prompt, (*tags, "before"))
     optimizer = optim.build(cfg.adam, model.parameters(), cfg.lr, cfg.adam_eps)
-    data = batch_of(labels, layout.pad_id, device)
+    data = batch_of(labels, prompt.pad_id, device)
     chunks = []
     for epoch in range(cfg.epochs):
         shuffle = runtime.generator("cpu", *tags, "order", *([epoch] if epoch else []))
@@ -151,7 +151,7 @@ def train(
             share = parallel.share(chunk)
             loss = right = torch.zeros((), device=device)
             if len(share):  # a rank may have no part of a short last batch
-                scores = model.compare(data.queries[share], data.samples[share], layout.pad_id)
+                scores = model.compare(data.queries[share], data.samples[share], prompt.pad_id)
                 loss = loss_of(scores, data.best[share]) * (len(share) / len(chunk))
                 if added_loss:
                     chosen = data.samples[share, data.best[share]]
@@ -170,7 +170,7 @@ def train(
             curve.append({"step": step, "loss": value, "accuracy": accuracy, "lr": lr})
             bar.update()
     if cfg.normalize_after:
-        normalize(model, reference, queries, task, cfg, layout, (*tags, "after"))
+        normalize(model, reference, queries, task, cfg, prompt, (*tags, "after"))
     return Training(model, curve)
 
 

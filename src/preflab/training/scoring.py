@@ -11,7 +11,7 @@ from preflab import labellers
 from preflab.comparisons import synthetic
 from preflab.comparisons.synthetic import Calibration
 from preflab.models import causal_lm, reward_model
-from preflab.sampling.prompt import Layout
+from preflab.sampling.prompt import Prompt
 from preflab.settings.stages import RewardStage
 from preflab.training.reward import gain_and_bias, reference_scores
 
@@ -103,7 +103,7 @@ def normalize_true_score(
     queries: Path,
     tokenizer: "Tokenizer",
     rows: Tensor,
-    layout: Layout,
+    prompt: Prompt,
     scorer: str,
 ) -> LabellerScore:
     """The labeller's score with gain and bias from reference samples, as for a reward model.
@@ -111,6 +111,6 @@ def normalize_true_score(
     `rows`: left-padded train queries `[rows, query]`.  Raises PreflabError if all samples score alike.
     """
     labeller = labellers.load(scorer, queries)
-    raw = LabellerScore(labeller, tokenizer, layout.pad_id, 1.0, 0.0)
-    scores = reference_scores(raw, reference, rows, cfg.task, cfg.reward, layout, (cfg.seed, SEED))
-    return LabellerScore(labeller, tokenizer, layout.pad_id, *gain_and_bias(scores))
+    raw = LabellerScore(labeller, tokenizer, prompt.pad_id, 1.0, 0.0)
+    scores = reference_scores(raw, reference, rows, cfg.task, cfg.reward, prompt, (cfg.seed, SEED))
+    return LabellerScore(labeller, tokenizer, prompt.pad_id, *gain_and_bias(scores))

@@ -15,7 +15,7 @@ from preflab.comparisons import Comparison
 from preflab.errors import PreflabError
 from preflab.machine import parallel
 from preflab.models import architectures, causal_lm, reward_model
-from preflab.sampling.prompt import Layout
+from preflab.sampling.prompt import Prompt
 from preflab.settings.method import SharedSettings, TaskSettings
 from preflab.training import batches
 from preflab.training.reward import batch_of, loss_of
@@ -27,14 +27,14 @@ def language_loss(
     responses: Tensor,
     reference: Any,
     task: TaskSettings,
-    layout: Layout,
+    prompt: Prompt,
 ) -> Tensor:
     """Mean KL(ρ‖π) per token of the responses, π being the reference's language head on the model's trunk.
 
     `queries` left-padded `[batch, query]`, `responses` `[batch, response]`, truncated and padded.
     """
-    tokens = torch.cat([layout.inputs(queries), responses], 1)
-    real = responses != layout.pad_id
+    tokens = torch.cat([prompt.inputs(queries), responses], 1)
+    real = responses != prompt.pad_id
     before = slice(-responses.shape[1] - 1, -1)
     if not architectures.is_plain(reference.config):
         raise PreflabError(
@@ -44,9 +44,9 @@ def language_loss(
     tied = reference.config.tie_word_embeddings
     head = model.trunk.get_input_embeddings() if tied else reference.get_output_embeddings()  # type: ignore[operator]
     with torch.no_grad():
-        hidden = causal_lm.hidden_states(reference.base_model, tokens, layout.pad_id)[:, before][real]
+        hidden = causal_lm.hidden_states(reference.base_model, tokens, prompt.pad_id)[:, before][real]
         wanted = causal_lm.logits_of(reference, hidden, task.temperature).float().log_softmax(1)
-    hidden = causal_lm.hidden_states(model.trunk, tokens, layout.pad_id)[:, before][real]
+    hidden = causal_lm.hidden_states(model.trunk, tokens, prompt.pad_id)[:, before][real]
     found = (hidden / task.temperature @ head.weight.T).float().log_softmax(1)
     return (wanted.exp() * (wanted - found)).sum(1).mean()
 
