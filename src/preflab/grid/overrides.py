@@ -54,5 +54,6 @@ def _unread(key: str, value: str, reason: str) -> str:
 
 def _twice(key: str, overrides: list[str]) -> str:
     values = ",".join(override.partition("=")[2] for override in overrides)
-    both = "" if NOT_SWEPT.match(key) or not all("=" in o for o in overrides) else f", or {key}={values} to run each value"
+    swept = all("=" in override for override in overrides) and not NOT_SWEPT.match(key)
+    both = f", or {key}={values} to run each value" if swept else ""
     return f"{' '.join(overrides)}: {key} is typed {len(overrides)} times; type it once{both}"
