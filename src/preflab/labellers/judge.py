@@ -7,5 +7,5 @@ from preflab.labellers.classifiers import linear
 
 
 def load(queries: Path) -> OfResponses:
-    """Scores are log-odds that the text is positive."""
+    """Scores are log-odds that the text is positive; raises PreflabError if the stage `prepare` trained none."""
     return OfResponses(linear.load(queries / "classifiers", "judge").score)

