@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from helpers import workspace
+from helpers import doc_examples, workspace
 from helpers.workspace import PROJECT, executions, python, run
 from preflab.build import restore
 from preflab.errors import PreflabError
@@ -186,16 +186,18 @@ def test_dvc_finds_no_stage_stale_for_other_words_and_the_right_ones_for_other_c
 
 
 @pytest.mark.slow
-def test_a_new_labeller_and_a_module_of_the_users_make_nothing_stale(built_workspace: Path, tmp_path: Path) -> None:
+def test_what_contributing_teaches_to_add_makes_nothing_stale(built_workspace: Path, tmp_path: Path) -> None:
     root = workspace.copy(built_workspace, tmp_path / "w")
-    (root / "src/preflab/labellers/variety.py").write_text("def load(queries): ...\n")
-    (root / "conf/labeller/variety.yaml").write_text(
-        (root / "conf/labeller/classifier.yaml").read_text().replace("name: classifier", "name: variety")
-    )
-    (root / "src/mine.py").write_text("def taste(queries, responses): return [0.0] * len(responses)\n")
+    for title in ("## A labeller", "## A corpus", "## A format of human labels", "## A baseline"):
+        files = doc_examples.files(doc_examples.section("CONTRIBUTING.md", title))
+        assert len(files) >= 2
+        doc_examples.place(files, root)
+    task = doc_examples.files(doc_examples.section("docs/tasks.md", "## A task of your own"))
+    assert "src/simple.py" in task  # a module of the user's beside preflab
+    doc_examples.place(task, root)
+    before = executions(root)
     python(root, "pipelines.grid")
     assert status(root) == {"params"}
-    before = executions(root)
     run(root, "dvc", "repro")
     assert executions(root) == before
 
