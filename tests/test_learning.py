@@ -5,6 +5,7 @@ import torch
 
 from helpers.tiny_training import train_ppo
 from preflab.errors import PreflabError
+from preflab.machine import checkpoint
 from preflab.training import ppo
 
 
@@ -38,7 +39,7 @@ def test_kl_starts_at_zero_and_stays_near_its_target(both):
 
 def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, monkeypatch):
     whole = train_ppo(1.0, tmp_path / "whole", updates=6)
-    monkeypatch.setattr("preflab.machine.checkpoint.Every.due", lambda _self: True)
+    monkeypatch.setattr(checkpoint.Every, "due", lambda _self: True)
 
     def stop(row, update):
         if update == 4:
@@ -52,7 +53,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr("preflab.machine.checkpoint.Every.due", lambda _self: True)
+    monkeypatch.setattr(checkpoint.Every, "due", lambda _self: True)
     calls = iter(range(100))
 
     def broken(queries, responses):

@@ -6,6 +6,7 @@ import pytest
 
 from preflab.errors import PreflabError
 from preflab.evaluate import baselines
+from preflab.evaluate.baselines import lead_3
 from preflab.grid import kinds
 from preflab.report import sections
 from preflab.report.figures import true_score
@@ -63,6 +64,6 @@ def test_baselines_are_methods_whose_responses_are_texts(monkeypatch: pytest.Mon
     assert baselines.respond("reference", ["A."], ["B."]) == ["B."]
     with pytest.raises(PreflabError, match=r"method\.name=lead_4: no module of that name in .*; did you mean 'lead_3'"):
         baselines.respond("lead_4", [], [])
-    monkeypatch.setattr("preflab.evaluate.baselines.lead_3.respond", lambda *_: ["A."])
+    monkeypatch.setattr(lead_3, "respond", lambda *_: ["A."])
     with pytest.raises(PreflabError, match="gave 1 responses to 2 queries, expected texts"):
         baselines.respond("lead_3", ["A.", "B."], [None, None])

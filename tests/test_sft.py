@@ -19,6 +19,7 @@ from tokenizers import models as tokenizer_models
 from helpers import reference_ppo
 from helpers.tiny_model import END, PAD, VOCABULARY, gpt2, llama, task
 from preflab.errors import PreflabError
+from preflab.machine import checkpoint
 from preflab.models import causal_lm, sources
 from preflab.records import tracking
 from preflab.settings import method, stages
@@ -292,7 +293,7 @@ def test_a_model_without_dropout_is_refused():
 def test_a_resumed_sweep_equals_an_uninterrupted_one(tmp_path, tokenizer, monkeypatch, stop, by_clock):
     data = sft_examples.Data(examples(40, tokenizer), examples(8, tokenizer, seed=1), True)
     whole, weights = run(tmp_path / "whole", data, settings())
-    monkeypatch.setattr("preflab.machine.checkpoint.Every.due", lambda _self: by_clock)
+    monkeypatch.setattr(checkpoint.Every, "due", lambda _self: by_clock)
     steps = []
 
     def killed(row, step):
