@@ -78,11 +78,6 @@ def test_folder_without_a_file_names_it(tmp_path: Path, folder: Path) -> None:
         sources.build(ModelSettings("toy", "folder", path=str(folder)), tmp_path / "out")
 
 
-def test_unknown_source_has_a_did_you_mean(tmp_path: Path) -> None:
-    with pytest.raises(PreflabError, match="did you mean 'folder'"):
-        sources.build(ModelSettings("toy", "folders"), tmp_path)
-
-
 # --- wheel -----------------------------------------------------------------------------------------------
 
 

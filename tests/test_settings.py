@@ -280,3 +280,8 @@ def test_hydra_reads_a_text_in_quotes_as_it_stands(texts: list[str]) -> None:
     override = OverridesParser.create().parse_override(word)
     values = list(override.value().list) if len(texts) > 1 else [override.value()]
     assert [getattr(value, "text", value) for value in values] == texts
+
+
+def test_an_unknown_source_of_a_model_has_a_did_you_mean() -> None:
+    with pytest.raises(PreflabError, match=r"model\.source=hubb: did you mean 'hub'"):
+        parse("model", {"model": {"name": "x", "source": "hubb", "path": "a"}}, "conf")
