@@ -27,7 +27,7 @@ class Comparison:
 
 
 def write(comparisons: Sequence[Comparison], path: Path) -> None:
-    """All comparisons as one parquet file, a row each."""
+    """Write all comparisons to one parquet file, a row each."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -36,7 +36,10 @@ def write(comparisons: Sequence[Comparison], path: Path) -> None:
 
 
 def read(path: Path) -> list[Comparison]:
-    """The comparisons of a parquet file, checked: equal lengths, `best` inside the samples."""
+    """The comparisons of a parquet file.
+
+    Raises PreflabError if it does not exist, if lengths differ between rows, or if `best` is out of range.
+    """
     import pyarrow.parquet as pq
 
     if not path.exists():

@@ -12,11 +12,11 @@ import numpy as np
 
 from preflab.machine.runtime import seed_for
 
-SHARE, TIMES = 0.05, 5  # paper appendix B: of the queries, answered by that many labellers
+SHARE, TIMES = 0.05, 5  # paper appendix B: share of the questions that TIMES labellers answer
 
 
 class Agreement(NamedTuple):
-    """Share of pairs of choices that are alike, its standard error, and of how many questions; NaN of too few."""
+    """Share of equal pairs of choices, its standard error over questions, their number; NaN if there are too few."""
 
     share: float
     error: float
@@ -24,13 +24,13 @@ class Agreement(NamedTuple):
 
 
 def checked(count: int, *seed: object) -> list[int]:
-    """Which of `count` questions are put to several labellers: `SHARE` of them, at least two, in ascending order."""
-    some = min(max(round(SHARE * count), 2), count)
-    return sorted(np.random.default_rng(seed_for(*seed)).choice(count, some, replace=False).tolist())
+    """Which of `count` questions go to several labellers: `SHARE` of them, at least two, in ascending order."""
+    size = min(max(round(SHARE * count), 2), count)
+    return sorted(np.random.default_rng(seed_for(*seed)).choice(count, size, replace=False).tolist())
 
 
 def between_labellers(choices: Sequence[Sequence[int]]) -> Agreement:
-    """Of two labellers of a question; `choices` `[questions][labellers]`. Questions with one answer do not count."""
+    """Agreement of two labellers on a question; `choices` `[questions][labellers]`; one answer makes no pair."""
     shares = []
     for answers in choices:
         counts = np.bincount(answers)
@@ -40,7 +40,7 @@ def between_labellers(choices: Sequence[Sequence[int]]) -> Agreement:
 
 
 def with_judge(choices: Sequence[Sequence[int]], judge: Sequence[int]) -> Agreement:
-    """Of a labeller and the judge, who chose `judge[i]` in question i; `choices` `[questions][labellers]`."""
+    """Agreement of a labeller with the judge, which chose `judge[i]`; `choices` `[questions][labellers]`."""
     return _mean([answers.count(best) / len(answers) for answers, best in zip(map(list, choices), judge, strict=True)])
 
 

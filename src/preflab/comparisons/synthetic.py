@@ -1,8 +1,8 @@
-"""Synthetic labellers in place of people: one picks response i with probability ∝ exp(score_i/τ).
+"""Synthetic labellers in place of humans: one picks response i with probability ∝ exp(score_i/τ).
 
 τ is set so that two such labellers agree on a given share of four-way choices, as the paper's did (appendix B).  Two
-other kinds of noise, alone or on top: another choice is noted with the flip rate as its probability; each comparison is
-answered by one of a pool of labellers, who weigh several scorers differently and err more or less often.
+other kinds of noise can replace it or add to it: with the probability `flip_rate` another choice is recorded; each
+comparison is answered by one of a pool of labellers, which differ in their weights of several scorers and in noise.
 """
 
 import json
@@ -24,7 +24,7 @@ ByScorer = Mapping[str, np.ndarray]  # scores [comparisons, n] of each scorer
 
 @dataclass(slots=True)
 class Member:
-    """One labeller of a pool: what it chooses by is Σ weight · score, at the temperature `tau` (0: noise-free)."""
+    """One labeller of a pool: it chooses by Σ weight · score at the temperature `tau` (0: noise-free)."""
 
     name: str
     weights: dict[str, float]
@@ -35,9 +35,8 @@ class Member:
 class Calibration:
     """`tau` of labeller (0: noise-free) and judge; `mean`, `std` of the labeller's scores on reference samples.
 
-    `scorer` is the module of preflab.labellers that gave them: true score, true score and online labels load it;
-    the evaluation loads `judge`.  `pool`: who answers, if it is not the labeller itself; `tau` is then that of a
-    member of noise 1.
+    `scorer` is the module of preflab.labellers that gave them: the true score and online labels load it; the evaluation
+    loads `judge`.  `pool`: the labellers that answer instead of this one; `tau` is then that of a member of noise 1.
     """
 
     name: str
@@ -53,12 +52,12 @@ class Calibration:
     pool: list[Member] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
-        """As JSON."""
+        """Write it to `path` as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n")
 
 
 def load_calibration(folder: Path) -> Calibration:
-    """`labeller.json` of a comparisons folder."""
+    """`labeller.json` of a comparisons folder; raises PreflabError if there is none."""
     path = folder / "labeller.json"
     if not path.exists():
         raise PreflabError(f"{path}: not found; `dvc repro` (stage comparisons) writes it")
@@ -66,15 +65,15 @@ def load_calibration(folder: Path) -> Calibration:
     return Calibration(**record | {"pool": [Member(**member) for member in record.get("pool", [])]})
 
 
-def scorers(who: data.LabellerSettings | Calibration) -> list[str]:
-    """Whose scores `noise` and `ask` need: that of the true score first, then those of the pool."""
-    return list(dict.fromkeys([who.scorer, *(scorer for member in who.pool for scorer in member.weights)]))
+def scorers(labeller: data.LabellerSettings | Calibration) -> list[str]:
+    """The scorers that `noise` and `ask` need: that of the true score first, then those of the pool."""
+    return list(dict.fromkeys([labeller.scorer, *(scorer for member in labeller.pool for scorer in member.weights)]))
 
 
 def probabilities(scores: np.ndarray, tau: float, flip_rate: float = 0.0) -> np.ndarray:
     """`[comparisons, n]` choice probabilities; τ = 0 gives all to the highest score, split evenly where several tie.
 
-    A flip notes one of the n − 1 others: p becomes (1 − flip) p + flip (1 − p)/(n − 1).
+    A flip records one of the n − 1 others: p becomes (1 − flip) p + flip (1 − p)/(n − 1).
     """
     below = scores - scores.max(1, keepdims=True)
     weights = (below == 0).astype(np.float64) if tau == 0 else np.exp(below / tau)
@@ -83,12 +82,18 @@ def probabilities(scores: np.ndarray, tau: float, flip_rate: float = 0.0) -> np.
 
 
 def agreement(scores: np.ndarray, tau: float, flip_rate: float = 0.0) -> float:
-    """Expected share of comparisons on which two independent labellers choose alike: mean of Σ p²."""
+    """Expected share of comparisons on which two independent labellers choose alike: mean of Σ p².
+
+    `scores` `[comparisons, n]`.
+    """
     return float((probabilities(scores, tau, flip_rate) ** 2).sum(1).mean())
 
 
 def calibrate(scores: np.ndarray, target: float | None, flip_rate: float = 0.0) -> float:
-    """τ with `agreement(scores, τ, flip_rate) == target`; 0 for no target."""
+    """τ with `agreement(scores, τ, flip_rate) == target`; 0 for no target.
+
+    `scores` `[comparisons, n]`.  Raises PreflabError if no τ reaches the target.
+    """
     return _solve(lambda tau: agreement(scores, tau, flip_rate), target, float(scores.std()) or 1.0)
 
 
@@ -99,7 +104,7 @@ def choose(scores: np.ndarray, tau: float, *seed: object) -> list[int]:
 
 
 class Noise(NamedTuple):
-    """What `labeller.json` says of the noise: see Calibration."""
+    """The noise as `labeller.json` records it; see Calibration."""
 
     tau: float
     agreement: float
@@ -109,12 +114,13 @@ class Noise(NamedTuple):
 def noise(labeller: data.LabellerSettings, scores: ByScorer) -> Noise:
     """τ, and the pool with its weights per unit of each scorer, from the scores of reference samples.
 
-    `labeller.agreement` is that of two draws of one labeller, or of two different labellers of the pool.
+    `labeller.agreement` is that of two draws of one labeller, or of two different labellers of the pool.  `scores`: see
+    ByScorer.  Raises PreflabError if no τ gives that agreement, or a scorer of the pool fails `check`.
     """
     if not labeller.pool:
-        own = scores[labeller.scorer]
-        tau = calibrate(own, labeller.agreement, labeller.flip_rate)
-        return Noise(tau, agreement(own, tau, labeller.flip_rate), [])
+        true_scores = scores[labeller.scorer]
+        tau = calibrate(true_scores, labeller.agreement, labeller.flip_rate)
+        return Noise(tau, agreement(true_scores, tau, labeller.flip_rate), [])
 
     for scorer in dict.fromkeys(scorer for taste in labeller.pool for scorer in taste.weights):
         check(scores[scorer], scorer)
@@ -153,9 +159,10 @@ class Answers(NamedTuple):
 
 
 def ask(calibration: Calibration, scores: ByScorer, *seed: object, times: int = 1) -> Answers:
-    """`times` answers to each comparison, of different members of the pool, or independent ones of the one labeller.
+    """`times` answers to each comparison, by different members of the pool, or independent ones of the single labeller.
 
-    `scores` of `scorers(calibration)`.  Once, without pool and flips, it is `choose`.
+    `scores`: those of `scorers(calibration)`.  With `times=1` and without pool and flips this equals `choose`.
+    Raises PreflabError if the pool has fewer than `times` members.
     """
     pool = calibration.pool or [Member(calibration.name, {calibration.scorer: 1.0}, calibration.tau)]
     if 1 < len(pool) < times:
@@ -164,18 +171,18 @@ def ask(calibration: Calibration, scores: ByScorer, *seed: object, times: int = 
         )
     p = pool_probabilities(pool, scores, calibration.flip_rate)
     count = p.shape[1]
-    who = np.zeros((count, times), np.int64)
+    members = np.zeros((count, times), np.int64)
     if len(pool) > 1:
         order = np.tile(np.arange(len(pool)), (count, 1))
-        who = np.random.default_rng(seed_for(*seed, "who")).permuted(order, axis=1)[:, :times]
+        members = np.random.default_rng(seed_for(*seed, "who")).permuted(order, axis=1)[:, :times]
     uniform = np.random.default_rng(seed_for(*seed)).random((count, times, 1))
     names = [f"{calibration.name}/{m.name}" if calibration.pool else m.name for m in pool]
-    choices = _pick(p[who, np.arange(count)[:, None]], uniform)
-    return Answers([[names[i] for i in row] for row in who.tolist()], choices.tolist())
+    choices = _pick(p[members, np.arange(count)[:, None]], uniform)
+    return Answers([[names[i] for i in row] for row in members.tolist()], choices.tolist())
 
 
 def _pick(p: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """`[...]` the choice of probabilities `[..., n]` that a number in 0 … 1 `[..., 1]` falls on."""
+    """`[...]` choices by the inverse of the cumulative sums of `p` `[..., n]` at `uniform` `[..., 1]` in 0 … 1."""
     return np.minimum((p.cumsum(-1) <= uniform).sum(-1), p.shape[-1] - 1)
 
 
@@ -197,7 +204,7 @@ def _solve(agreement_at: Callable[[float], float], target: float | None, unit: f
 
 
 def scores(labeller: labellers.Labeller, texts: Texts, n: int) -> np.ndarray:
-    """`[comparisons, n]` scores of samples that stand n to a comparison."""
+    """`[comparisons, n]` scores of samples, of which n in a row belong to one comparison."""
     return labeller.score(*texts).reshape(-1, n)
 
 
@@ -207,11 +214,11 @@ def by_scorer(panel: Mapping[str, labellers.Labeller], texts: Texts, n: int) -> 
 
 
 def check(scores: np.ndarray, scorer: str) -> None:
-    """Raises if the scorer tells none of the samples `[comparisons, n]` apart (their std would be 0), or gives NaN."""
+    """Raises PreflabError if the scores `[comparisons, n]` are all equal (their std would be 0), or not finite."""
     if not np.isfinite(scores).all():
         raise PreflabError(
             f"labeller.scorer={scorer}: {(~np.isfinite(scores)).sum()} of {scores.size} scores of reference samples "
-            "are not finite; mend the scorer or take another"
+            "are not finite; correct the scorer or take another"
         )
     if scores.min() == scores.max():
         raise PreflabError(

@@ -1,4 +1,4 @@
-"""What reward a KL can buy at best: Fig. 3's optimal frontier from samples of ρ, and best-of-n.
+"""The highest reward at each KL: Fig. 3's optimal frontier from samples of ρ, and best-of-n.
 
 Of all policies with the same KL(π‖ρ), π_opt(y|x) ∝ ρ(y|x)·e^{r(x,y)/β} has the most reward; β runs along the frontier.
 Weighting samples of ρ by e^{r/β} gives its reward and KL without training it (the paper's mock experiment).
@@ -35,8 +35,8 @@ class Frontier(NamedTuple):
         points = sorted((k.mean, r) for k, r, ok in zip(self.kl, self.reward, self.feasible, strict=True) if ok)
         if not points or not points[0][0] <= kl <= points[-1][0]:
             return None
-        at = [k for k, _ in points]
-        return Interval(*(float(np.interp(kl, at, [r[end] for _, r in points])) for end in range(3)))
+        kls = [k for k, _ in points]
+        return Interval(*(float(np.interp(kl, kls, [r[end] for _, r in points])) for end in range(3)))
 
 
 def optimal(scores: ArrayLike, betas: Sequence[float]) -> Frontier:
@@ -44,7 +44,7 @@ def optimal(scores: ArrayLike, betas: Sequence[float]) -> Frontier:
 
     Per context, with w ∝ e^{r/β} over its n samples: reward Σ w·r and KL Σ w·log(n·w), which is at most log n.  Few
     effective samples bias both downwards, roughly along the frontier: of normal scores KL k takes some 30·e^{2k}
-    samples.  One context gives no interval.
+    samples.  One context gives no interval.  Raises ValueError if a score is not finite or a beta not positive.
     """
     table = np.atleast_2d(np.asarray(scores, np.float64))
     if not np.isfinite(table).all() or min(betas) <= 0:
@@ -71,7 +71,7 @@ def best_of_n(ranked_by: ArrayLike, n: int, value: ArrayLike | None = None) -> F
 
     Both [contexts, N]: the score that picks, say a reward model's, and what the picked one is worth, say the true
     score (left out: the same).  The mean over all choices of n among the N: the i-th smallest is the best in
-    C(i−1, n−1) of C(N, n).  Ties go to the later sample.
+    C(i−1, n−1) of C(N, n).  Ties go to the later sample.  Raises ValueError unless 1 ≤ n ≤ N.
     """
     ranks = np.atleast_2d(np.asarray(ranked_by, np.float64))
     worth = ranks if value is None else np.atleast_2d(np.asarray(value, np.float64))

@@ -1,4 +1,4 @@
-"""Numbers of one policy on held-out queries: means with standard errors, distinct n-grams, what summaries are asked."""
+"""Numbers of one policy on held-out queries: means with standard errors, distinct n-grams, measures of summaries."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from preflab.text import copying, faithfulness, rouge
 
 
 def mean_and_se(name: str, values: np.ndarray) -> dict[str, float]:
-    """`{name: mean, name_se: standard error of the mean}` over contexts."""
+    """`{name: mean, name_se: standard error of the mean}` over contexts; `values` `[contexts]`."""
     return {name: float(values.mean()), f"{name}_se": float(values.std(ddof=1) / math.sqrt(len(values)))}
 
 
@@ -20,10 +20,10 @@ def distinct(texts: Sequence[str], n: int) -> float:
 
 
 def of_summaries(texts: list[str], sources: list[str], references: list[str]) -> dict[str, np.ndarray]:
-    """What Tables 4, 7, 8 and Figure 5 ask of each summary, `[summaries]` in 0 … 1.
+    """The measures of Tables 4, 7, 8 and Figure 5 for each summary, `[summaries]` in 0 … 1.
 
     ROUGE: F-measures, stemmed, R-L over sentences (rouge.protocol); `copied_sentences`: the share of its sentences that
-    stand in the source, NaN if it has none; `supported`: whether the source supports all of them (faithfulness.py);
+    occur in the source, NaN if it has none; `supported`: whether the source supports all of them (faithfulness.py);
     `copies_start`: whether it begins with the source's first three words.
     """
     scores = rouge.score(texts, references)
@@ -37,7 +37,7 @@ def of_summaries(texts: list[str], sources: list[str], references: list[str]) ->
 
 
 def vader(texts: list[str]) -> np.ndarray:
-    """`[texts]` compound scores of VADER in −1 … 1: a lexicon that has seen none of the reviews."""
+    """`[texts]` compound scores of VADER in −1 … 1: a lexicon that was not fitted to the reviews."""
     from preflab.labellers.vader import Vader
 
     return Vader().score(texts, texts)

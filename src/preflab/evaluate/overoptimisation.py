@@ -1,9 +1,9 @@
-"""Where the reward model's score and the true score part as a policy leaves the reference: reward over-optimisation.
+"""Reward over-optimisation: the KL beyond which the true score falls while the reward model's still rises (ours).
 
-The rule.  The updates of all runs are put into bins of equal numbers by their KL.  The peak is the bin with the highest
-true score.  The two part there if from the peak to the last bin the true score has fallen and the reward model's score
-has risen, both by more than their bootstrap intervals.  Every other update finds the peak and the rest test it: with
-the same ones the highest of many noisy bins would seem to fall afterwards where nothing does.
+The rule.  The updates of all runs are sorted by KL into bins of equal size.  The peak is the bin with the highest true
+score.  The two scores part there if from the peak to the last bin the true score has fallen and the reward model's
+score has risen, both by more than their bootstrap intervals.  Every other update locates the peak and the rest test it:
+if the same updates did both, the highest of many noisy bins would seem to be followed by a fall where there is none.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from preflab.evaluate.statistics import Floats, Interval
 
 BINS = 8
-UPDATES_PER_BIN = 6  # of a run, on average: half of them find the peak, half test it
+UPDATES_PER_BIN = 6  # of a run, on average: half of them locate the peak, half test it
 
 
 class Run(NamedTuple):
     """One training run, or evaluations along it; all [updates], in the order of the updates."""
 
     kl: Floats  # from the reference, nats
-    reward_model: Floats  # score in its own unit
-    true: Floats  # score in its own unit
+    reward_model: Floats  # in the unit of this score
+    true: Floats  # in the unit of this score
 
 
 class Parting(NamedTuple):
-    """What the rule found, and what it looked at."""
+    """The result of the rule, with the curve it was applied to."""
 
     kl: float | None  # mean KL of the peak's bin; None: the two do not part
     true_fall: Interval  # true score of the peak minus that of the end
@@ -40,7 +40,8 @@ def part(runs: Sequence[Run], bins: int = BINS, resamples: int = 2000, seed: int
 
     Resampled are the runs and, in each, the updates of a bin.  A run that has no updates to test in the peak's bin or
     in the last one is left out of the test; ValueError if that leaves none, if a run is too short for the bins or not
-    finite.  Noise about a level true score passes for a parting in about one of 15 single runs, seldom in three runs.
+    finite.  With a constant, noisy true score the rule reports a parting in about one of 15 single runs, and seldom
+    with three runs.
     """
     for number, run in enumerate(runs):
         if not np.isfinite(run).all():
@@ -54,7 +55,7 @@ def part(runs: Sequence[Run], bins: int = BINS, resamples: int = 2000, seed: int
     if peak == bins - 1:
         return Parting(None, Interval(0.0, 0.0, 0.0), Interval(0.0, 0.0, 0.0), curve)
     rng = np.random.default_rng(seed)
-    changes = []  # of each run: what itself and its resamples say, [1 + resamples, 2] rise of true and of reward model
+    changes = []  # per run: rise of true and reward-model score, of the run itself and its resamples [1 + resamples, 2]
     for run in (_every_other(run, 1) for run in runs):
         place = _bin(run.kl, edges)
         scores = np.stack([run.true, run.reward_model], 1)  # [updates, 2]

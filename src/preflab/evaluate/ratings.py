@@ -1,7 +1,7 @@
-"""From pairwise votes to one scale: what the votes are worth, and Bradley–Terry ratings of all policies.
+"""From pairwise votes to one scale: how far the votes agree, and Bradley–Terry ratings of all policies.
 
 The paper's protocol: 1024 contexts for each pair of policies, three labellers each, the majority wins (Tables 1, 5).
-Here a noisy judge votes (ours): `statistics.cast` makes the votes, `statistics.majority` the wins.
+In this project a noisy judge votes (ours): `statistics.cast` makes the votes, `statistics.majority` the wins.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Match(NamedTuple):
 def agreement(votes: Votes) -> Interval:
     """Share of contexts on which two votes agree, over all pairs of votes, and its interval over contexts.
 
-    Of contexts whose two texts differ.  Raises ValueError for fewer than two votes.
+    Only contexts whose two texts differ count.  Raises ValueError for fewer than two votes.
     """
     count = len(votes.for_a)
     if count < 2:
@@ -82,8 +82,8 @@ def _counted(shares: Floats, pairs: list[tuple[int, int]], policies: int, contex
 def _fit(wins: Floats, start: Floats) -> Floats:
     """Ratings `[tables, policies]` of the highest likelihood for `wins` [tables, winner, loser], by Newton's method.
 
-    From `start`, [1 or tables, policies] with mean 0.  A step is at most 1 long; the likelihood is concave, and the
-    mean of the ratings stays 0.
+    From `start`, [1 or tables, policies] with mean 0.  No rating moves by more than 1 in a step; the likelihood is
+    concave, and the mean of the ratings stays 0.  Raises ArithmeticError if 100 steps do not converge.
     """
     games = wins + wins.swapaxes(1, 2)
     ratings = np.broadcast_to(start, wins.shape[:2])
@@ -100,7 +100,7 @@ def _fit(wins: Floats, start: Floats) -> Floats:
 
 
 def _require_connected(wins: Floats, names: list[str]) -> None:
-    """Ratings of policies that no chain of matches joins have no common scale."""
+    """Raises ValueError unless a chain of matches joins all policies: otherwise their ratings have no common scale."""
     reached = {0}
     for _ in names:
         reached |= {j for i in reached for j in range(len(names)) if wins[i, j] > 0}

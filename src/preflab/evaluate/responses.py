@@ -1,4 +1,4 @@
-"""Responses to held-out queries: sampled from a policy, the best of n of the reference, or written by no model."""
+"""Responses to held-out queries: sampled from a policy, the best of n of the reference, or from a text baseline."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,9 +19,9 @@ Score = Callable[[Tensor, Tensor], Tensor]
 
 
 class Responses(NamedTuple):
-    """One to each context: `texts` and `tokens` `[contexts, response]`, truncated; `kl` in nats, NaN if unknown.
+    """One response for each context: `texts` and `tokens` `[contexts, response]`, truncated.
 
-    `length` in tokens; `ended`: whether the end-token rule is met.
+    `[contexts]` each: `kl` in nats, NaN if unknown; `length` in tokens; `ended`: whether the end-token rule is met.
     """
 
     texts: list[str]
@@ -32,7 +32,7 @@ class Responses(NamedTuple):
 
 
 def sampled(cfg: EvaluateStage, lm: Any, ref: Reference, queries: Tensor) -> Responses:
-    """A sample of `lm` to each of the left-padded queries `[contexts, query]`; KL: Σ log π − log ρ on it."""
+    """A sample of `lm` for each of the left-padded queries `[contexts, query]`; KL: its Σ log π − log ρ."""
     length, temperature = cfg.task.response_length, cfg.task.temperature
     pad_id = ref.prompt.pad_id
 
@@ -50,7 +50,10 @@ def sampled(cfg: EvaluateStage, lm: Any, ref: Reference, queries: Tensor) -> Res
 
 
 def best_of_n(cfg: EvaluateStage, ref: Reference, queries: Tensor, reward: Score) -> Responses:
-    """Of `cfg.n` samples of the reference the one with the highest reward, as PPO gives it; KL: log n − (n − 1)/n."""
+    """The one of `cfg.n` samples of the reference with the highest reward, with the penalty of PPO.
+
+    `queries` left-padded `[contexts, query]`.  KL: log n − (n − 1)/n.
+    """
     task, prompt = cfg.task, ref.prompt
 
     @torch.no_grad()
@@ -74,7 +77,7 @@ def best_of_n(cfg: EvaluateStage, ref: Reference, queries: Tensor, reward: Score
 
 
 def of_reference(cfg: EvaluateStage, ref: Reference, queries: Tensor, samples: int) -> list[str]:
-    """`samples` of the reference to each of the left-padded queries, as texts, those of a query one after another."""
+    """`samples` texts of the reference for each left-padded query `[contexts, query]`; those of one are adjacent."""
     task, prompt, most = cfg.task, ref.prompt, cfg.evaluation.rollout_batch
 
     @torch.no_grad()
@@ -97,7 +100,10 @@ def of_reference(cfg: EvaluateStage, ref: Reference, queries: Tensor, samples: i
 
 
 def written(method: str, ref: Reference, source: list[tuple[str, str | None]], where: str) -> Responses:
-    """The texts of a baseline (preflab.evaluate.baselines); `source`: queries and references, from the file `where`."""
+    """The texts of a baseline (evaluate/baselines/); `source`: queries and references, from the file `where`.
+
+    Raises PreflabError, naming `where`, if the baseline refuses them.
+    """
     try:
         texts = baselines.respond(method, [query for query, _ in source], [reference for _, reference in source])
     except PreflabError as error:

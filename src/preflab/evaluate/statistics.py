@@ -51,7 +51,7 @@ def cast(judge_a: ArrayLike, judge_b: ArrayLike, tau: float, votes: int, seed: i
 
 
 def majority(judge_a: ArrayLike, judge_b: ArrayLike, tau: float, votes: int, seed: int) -> Floats:
-    """Who wins each context by the majority of `votes` (odd): 1 = A, 0 = B, ½ = equal scores. [contexts]
+    """Which side wins each context by the majority of `votes` (odd): 1 = A, 0 = B, ½ = equal scores. [contexts]
 
     Paper 3.1: three labellers per pair, the majority wins.  Each vote is for A with probability σ((a − b)/τ),
     the labeller's choice rule for two options; equal scores mean the same text, which no vote can tell apart.
@@ -138,7 +138,7 @@ def resampled_means(tables: Floats) -> Floats:
 
 @lru_cache(maxsize=4)
 def _counts(size: int, stream: int) -> NDArray[np.uint8]:
-    """How often each of `size` items is drawn in each resample. [RESAMPLES, size]"""
+    """Number of times that each of `size` items is drawn in each resample. [RESAMPLES, size]"""
     rng, block = np.random.default_rng([stream, size]), 2_000
     counts = np.empty((RESAMPLES, size), np.uint8)
     for start in range(0, RESAMPLES, block):
