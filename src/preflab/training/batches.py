@@ -1,4 +1,4 @@
-"""training.batches"""
+"""The order in which a training run reads its rows."""
 
 import torch
 
@@ -6,9 +6,9 @@ from preflab.machine import runtime
 
 
 def query_batches(count: int, batch_size: int, seed: int, update: int) -> list[int]:
-    """Row numbers of the queries of one update: one shuffle of all queries after another, forever, a batch at a time.
+    """Row numbers of the queries of one update: shuffles of all queries in a row, a batch at a time.
 
-    A function of the update, so that a resumed run reads on where it stopped.
+    `count`: queries in all.  A function of the update, so that a resumed run continues where it stopped.
     """
     rows: list[int] = []
     position = update * batch_size

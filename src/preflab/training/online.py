@@ -23,12 +23,12 @@ from preflab.training.reward import train
 
 
 def labels_due(episode: int, episodes: int, initial: int, total: int) -> float:
-    """l(n) = N⁰ + (N − N⁰)(1 − (1 − n/Nπ)²): labels that must be in before episode n of Nπ."""
+    """l(n) = N⁰ + (N − N⁰)(1 − (1 − n/Nπ)²): labels due before episode n of Nπ (paper §2.3)."""
     return initial + (total - initial) * (1 - (1 - episode / episodes) ** 2)
 
 
 def retraining_points(retrainings: int, initial: int, total: int) -> list[int]:
-    """Label counts at which the reward model is trained again: evenly spaced in l, the end left out.
+    """Label counts at which the reward model is trained again: evenly spaced in l, without its end.
 
     With 19 retrainings: N⁰ + i/20 · (N − N⁰) for i = 1 … 19 (i = 0 is the stage `reward`).
     """
@@ -64,7 +64,10 @@ class Collector:
         return scoring.NetworkScore(self.model, self.ref.prompt.pad_id)
 
     def before_update(self, update: int, policy: causal_lm.Policy) -> dict[str, float]:
-        """Collect what l(n) asks for before this update, and retrain where a point has been passed."""
+        """Collect the labels due before this update, and retrain where the labels reach a retraining point.
+
+        Returns the numbers of labels and retrainings so far, and the policy's share of wins among validation questions.
+        """
         ppo = self.cfg.policy
         episode = update * ppo.batch_size
         due = math.floor(labels_due(episode, ppo.episodes, self.online.num_initial, self.online.num_train))
@@ -93,11 +96,11 @@ class Collector:
         ).model  # fmt: skip
 
     def _ask(self, kind: str, writers: list[tuple[Any, str, int]], count: int, update: int) -> list[int]:
-        """Label `count` questions about samples of `writers` (model, name, number of samples); the choices."""
-        queries_of, prompt = self.ref.queries, self.ref.prompt
+        """Label `count` questions about samples of `writers` (model, name, number of samples); returns the choices."""
+        pool, prompt = self.ref.queries, self.ref.prompt
         tags = (self.cfg.seed, "online", kind, update)
-        rows = torch.randint(len(queries_of), (count,), generator=runtime.generator("cpu", *tags, "queries"))
-        queries = queries_of[rows.to(queries_of.device)]
+        rows = torch.randint(len(pool), (count,), generator=runtime.generator("cpu", *tags, "queries"))
+        queries = pool[rows.to(pool.device)]
         samples = torch.cat(
             [
                 passing.passing(
@@ -120,7 +123,7 @@ class Collector:
         return [choice for (choice,) in answers.choices]
 
     def save_state(self) -> tuple[checkpoint.Tensors, dict[str, Any]]:
-        """Everything that a resumed run needs."""
+        """What a resumed run needs: the reward model's tensors and the counts and labels as JSON."""
         state = {
             "collected": self.collected, "trained": self.trained, "asked": self.asked, "won": self.won,
             "labels": [asdict(comparison) for comparison in self.labels],

@@ -28,22 +28,20 @@ class TFAdam(torch.optim.Adam):
         return super().step(closure)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the moments, and the number of updates from them: some parameter has had a gradient in each."""
+        """Restore the moments, and the number of updates: in each of them some parameter had a gradient."""
         super().load_state_dict(state_dict)
         self.taken = max((int(entry["step"]) for entry in self.state.values()), default=0)
 
 
-def build(kind: str, params: Iterable[torch.nn.Parameter], lr: float, eps: float, taken: int = 0) -> torch.optim.Adam:
-    """`tf` or `torch` Adam; `taken`: steps already made, when a run resumes."""
+def build(kind: str, params: Iterable[torch.nn.Parameter], lr: float, eps: float) -> torch.optim.Adam:
+    """Adam of `kind` `tf` or `torch`, without weight decay."""
     if kind == "tf":
-        optimizer = TFAdam(params, lr, eps)
-        optimizer.taken = taken
-        return optimizer
+        return TFAdam(params, lr, eps)
     return torch.optim.Adam(params, lr=lr, betas=BETAS, eps=eps, fused=True)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, peak: float, done: int, total: int) -> float:
-    """Linear to 0 over `total` steps: the rate of the step after `done` finished ones, which is also returned."""
+    """Set and return the rate of the step after `done` finished ones: linear from `peak` to 0 over `total` steps."""
     lr = peak * (1 - done / total)
     for group in optimizer.param_groups:
         group["lr"] = lr

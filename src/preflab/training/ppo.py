@@ -132,7 +132,7 @@ def _no_labels(_update: int, _policy: causal_lm.Policy) -> dict[str, float]:
 
 
 class Sample(NamedTuple):
-    """One episode to look at: its query `[query]` and truncated response `[response]`, their score and KL in nats."""
+    """One episode to show: its query `[query]` and truncated response `[response]`, their score and KL in nats."""
 
     query: Tensor
     response: Tensor
@@ -141,7 +141,7 @@ class Sample(NamedTuple):
 
 
 class Hooks(NamedTuple):
-    """What a run calls out to.
+    """Functions that a run calls.
 
     `reward()`: the reward in force; `true_score`: the labeller's score of the same responses, for the curve alone.
     `before_update(update, policy)` collects labels online; `log(row, update)` records; `show(samples, update)` shows
@@ -160,7 +160,7 @@ class Hooks(NamedTuple):
 
 
 class Episodes(NamedTuple):
-    """Rollouts and all that PPO asks about them: `tokens` `[batch, query + response]`; `score`, `true_score`, `ended`
+    """Rollouts with what PPO needs of them: `tokens` `[batch, query + response]`; `score`, `true_score`, `ended`
     `[batch]`; the rest `[batch, response]`.
     """
 
@@ -184,7 +184,10 @@ def score(
     queries: Tensor,
     prompt: Prompt,
 ) -> Episodes:
-    """Ask reference, reward and true score about rollouts to `queries` that were sampled with a value head."""
+    """Score rollouts to `queries`, sampled with a value head, by reference, reward and true score.
+
+    Where the end-token rule is not met, the score is `task.penalty`.
+    """
     assert ro.values is not None
     assert ro.entropy is not None
     task = cfg.task
@@ -212,7 +215,7 @@ SHOWN = 10  # ours: times in a run that samples are shown
 
 
 def shows_samples(update: int, updates: int) -> bool:
-    """Whether `update`, from 0, shows samples: the last of each tenth of a run, all updates of a run of ten or less."""
+    """Whether `update`, from 0, shows samples: the last of each tenth of a run, all of a run of up to ten."""
     return (update + 1) * SHOWN // updates > update * SHOWN // updates
 
 
@@ -301,10 +304,10 @@ def rollouts(
 def _require_finite(loss: float, kl: float, lr: float, update: int, updates: int, folder: Path) -> None:
     if math.isfinite(loss) and math.isfinite(kl):
         return
-    kept = f"the last good checkpoint is in {folder}" if folder.exists() else "there is no checkpoint yet"
+    last = f"the last good checkpoint is in {folder}" if folder.exists() else "there is no checkpoint yet"
     raise PreflabError(
         f"policy.lr={lr}: loss {loss}, KL {kl} at update {update} of {updates}; "
-        f"{kept}; lower the learning rate or raise policy.kl_coef"
+        f"{last}; lower the learning rate or raise policy.kl_coef"
     )
 
 

@@ -1,7 +1,7 @@
 """Pretrain the small base model `tiny`, which stands in for the paper's GPT-2, and its byte-level BPE (ours).
 
-The paper starts from OpenAI's 774M GPT-2; no such weights come through a package registry, and a laptop could not use
-them.  One recipe, written out: GPT-2's architecture without dropout, packed reviews, Muon (Jordan et al. 2024) for the
+The paper starts from OpenAI's 774M GPT-2, whose weights no package registry offers and which is too large for a laptop.
+The recipe: GPT-2's architecture without dropout, packed reviews, Muon (Jordan et al. 2024) for the
 matrices of the blocks and AdamW for the rest, learning rates linear to 0, products in bf16.
 """
 
@@ -32,7 +32,7 @@ class Result(NamedTuple):
 
 
 def train_tokenizer(texts: list[str], vocab_size: int) -> "Tokenizer":
-    """A byte-level BPE as GPT-2's, of `vocab_size` tokens; id 0 is the end-of-text token."""
+    """A byte-level BPE like GPT-2's, of `vocab_size` tokens; id 0 is the end-of-text token."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -52,7 +52,7 @@ def train_tokenizer(texts: list[str], vocab_size: int) -> "Tokenizer":
 
 
 def stream(tokenizer: "Tokenizer", texts: list[str]) -> "torch.Tensor":
-    """All texts in one row of token ids `[tokens]`, each behind an end-of-text token."""
+    """All texts as one row of token ids `[tokens]`, with an end-of-text token before each."""
     import torch
 
     ids = [i for encoding in tokenizer.encode_batch(texts) for i in (0, *encoding.ids)]
@@ -60,7 +60,10 @@ def stream(tokenizer: "Tokenizer", texts: list[str]) -> "torch.Tensor":
 
 
 def train(cfg: PretrainSettings, documents: list[corpora.Document], folder: Path) -> Result:
-    """Train tokenizer and model on the train split of `cfg.source`; resumes from checkpoints in `folder`."""
+    """Train tokenizer and model on the train split of `cfg.source`; resumes from checkpoints in `folder`.
+
+    Raises PreflabError if a split is shorter than a window, or the loss is not finite.
+    """
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -175,7 +178,7 @@ def _initial(cfg: PretrainSettings) -> "GPT2LMHeadModel":
             n_embd=cfg.width,
             n_layer=cfg.layers,
             n_head=cfg.heads,
-            activation_function="gelu_pytorch_tanh",  # GPT-2's own tanh GELU, as one fused kernel
+            activation_function="gelu_pytorch_tanh",  # GPT-2's tanh GELU, as one fused kernel
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,

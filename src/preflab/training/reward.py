@@ -1,6 +1,6 @@
 """The reward model: best-of-n loss, normalisation on reference samples, one epoch of training, held-out accuracy.
 
-Paper §2.1; released train_reward.py and rewards.py.  A network of its own, started from the reference, with a random
+Paper §2.1; released train_reward.py and rewards.py.  A separate network that starts from the reference, with a random
 scalar head; it reads query and (truncated) response, and its score is `gain · head(last real token) + bias`.
 """
 
@@ -38,7 +38,7 @@ class Training(NamedTuple):
 
 
 def batch_of(rows: Sequence[Comparison], pad_id: int, device: torch.device) -> Batch:
-    """Tensors of some comparisons."""
+    """Comparisons as tensors on `device`."""
     queries = causal_lm.left_pad(torch.tensor([c.query for c in rows], device=device), pad_id)
     return Batch(
         queries,
@@ -53,7 +53,10 @@ def loss_of(scores: Tensor, best: Tensor) -> Tensor:
 
 
 def gain_and_bias(scores: Tensor) -> tuple[float, float]:
-    """What makes `scores` mean 0 and (population) standard deviation 1: 1/std and −mean/std."""
+    """1/std and −mean/std of `scores`, which give them mean 0 and (population) standard deviation 1.
+
+    Raises PreflabError if all scores are equal.
+    """
     std = scores.std(correction=0).item()
     if not std > 0:
         raise PreflabError(
@@ -102,7 +105,10 @@ def normalize(
     prompt: Prompt,
     tags: tuple[object, ...],
 ) -> None:
-    """Set gain and bias so that reference samples score mean 0, standard deviation 1; raises if all score alike."""
+    """Set gain and bias so that reference samples score mean 0, standard deviation 1.
+
+    Raises PreflabError if all of them score alike.
+    """
     model.gain.fill_(1.0)
     model.bias.fill_(0.0)
 
@@ -125,21 +131,23 @@ def train(
     start: Any = None,
     added_loss: Callable[[RewardModel, Tensor, Tensor], Tensor] | None = None,
 ) -> Training:
-    """From the reference (or from `start`), `epochs` over `labels`, normalised before and after.
+    """Train a reward model from the reference (or from `start`) for `epochs` over `labels`; normalise before and after.
 
     `queries`: left-padded train queries `[rows, query]` for the normalisation.  The last batch may be smaller (online
-    runs).  `seed`: that of the cell; every reward model of a cell has the same random head and order of labels.
+    runs).  `seed`: that of the cell; all reward models of a cell have the same random head and order of labels.
     `added_loss`: a further loss of the model on a batch's queries and chosen samples.
     Raises PreflabError if the loss is not finite.
     """
     tags = (seed, "reward")
     parallel.require_equal_shares(cfg.batch_size, "reward.batch_size")
     device = reference.device
+    # step 1: a copy of the reference with a random head, normalised on its samples
     model = initial(start or reference, seed)
     if cfg.normalize_before:
         normalize(model, reference, queries, task, cfg, prompt, (*tags, "before"))
     optimizer = optim.build(cfg.adam, model.parameters(), cfg.lr, cfg.adam_eps)
     data = batch_of(labels, prompt.pad_id, device)
+    # step 2: the batches of every epoch, each a shuffle of the labels
     chunks = []
     for epoch in range(cfg.epochs):
         shuffle = runtime.generator("cpu", *tags, "order", *([epoch] if epoch else []))
@@ -147,6 +155,7 @@ def train(
     curve = []
     with runtime.progress(len(chunks), "reward model") as bar:
         for step, chunk in enumerate(chunks):
+            # step 3: the loss of this rank's share of the batch
             lr = optim.set_lr(optimizer, cfg.lr, step, len(chunks))
             share = parallel.share(chunk)
             loss = right = torch.zeros((), device=device)
@@ -162,6 +171,7 @@ def train(
                 raise PreflabError(
                     f"reward.lr={cfg.lr}: the loss is {value} at step {step} of {len(chunks)}; lower the learning rate"
                 )
+            # step 4: one update with the gradients of all ranks
             optimizer.zero_grad()
             if len(share):
                 loss.backward()
@@ -169,6 +179,7 @@ def train(
             optimizer.step()
             curve.append({"step": step, "loss": value, "accuracy": accuracy, "lr": lr})
             bar.update()
+    # step 5: normalise again, as training has moved the scores
     if cfg.normalize_after:
         normalize(model, reference, queries, task, cfg, prompt, (*tags, "after"))
     return Training(model, curve)
@@ -177,7 +188,7 @@ def train(
 class HeldOut(NamedTuple):
     """Held-out figures; `ece`: expected calibration error of the chosen sample's probability, 10 equal bins.
 
-    `right` `[comparisons]`: whether the model's favourite is the labeller's.
+    `right` `[comparisons]`: whether the model prefers the sample that the labeller chose.
     """
 
     accuracy: float
@@ -188,10 +199,9 @@ class HeldOut(NamedTuple):
 
 
 def evaluate(model: RewardModel, labels: Sequence[Comparison], pad_id: int, device: torch.device) -> HeldOut:
-    """How often the model's favourite is the labeller's, and how honest its probabilities are.
+    """How often the model prefers the labeller's choice, and how well its probabilities are calibrated (ours).
 
-    Gain 1 is the scale it was trained on only if normalisation did not change it, so calibration uses the scores as PPO
-    sees them.
+    Calibration uses the normalised scores, as PPO does, although the loss was trained at gain 1.
     """
     data = batch_of(labels, pad_id, device)
 

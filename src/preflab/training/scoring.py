@@ -18,7 +18,7 @@ from preflab.training.reward import gain_and_bias, reference_scores
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-SEED = "known"  # the tag of the normalisation of a true score
+SEED = "known"  # a tag that seeds the normalisation of a true score; another word would change every such reward
 
 
 class NetworkScore:
@@ -34,7 +34,7 @@ class NetworkScore:
 
 
 class LabellerScore:
-    """`gain · score + bias` of the texts of query and response."""
+    """Scores `[batch]`: `gain · score + bias` of the texts of query and response."""
 
     def __init__(
         self, labeller: labellers.Labeller, tokenizer: "Tokenizer", pad_id: int, gain: float, bias: float
@@ -55,7 +55,7 @@ Score = NetworkScore | LabellerScore
 
 
 class Panel:
-    """What a calibrated labeller's scorers say `[queries, n]` of left-padded queries and n responses to each."""
+    """Scores `[queries, n]` of a calibrated labeller's scorers, for left-padded queries and n responses to each."""
 
     def __init__(self, calibration: Calibration, queries: Path, tokenizer: "Tokenizer", pad_id: int) -> None:
         self.labellers = {scorer: labellers.load(scorer, queries) for scorer in synthetic.scorers(calibration)}
@@ -70,7 +70,7 @@ class Panel:
 
 
 def true_score(queries: Path, tokenizer: "Tokenizer", calibration: Calibration, pad_id: int) -> LabellerScore:
-    """The labeller's score in standard deviations of the reference's passing samples, whose mean is 0."""
+    """The labeller's score, scaled to mean 0 and standard deviation 1 on the reference's passing samples."""
     labeller = labellers.load(calibration.scorer, queries)
     return LabellerScore(labeller, tokenizer, pad_id, 1 / calibration.std, -calibration.mean / calibration.std)
 

@@ -69,49 +69,50 @@ def cosine(peak: float, done: int, total: int) -> float:
 def set_dropout(lm: Any, share: float) -> None:
     """The share that every dropout of the model zeroes in training.
 
-    GPT-2 has it behind embeddings, attention and each block's two parts; Llama in its attention only.
+    GPT-2 has it after embeddings, attention and each block's two parts; Llama in its attention only.  Raises
+    PreflabError if the model has none and `share` is not 0.
     """
-    found = 0
+    dropouts = 0
     for module in lm.modules():
         if isinstance(module, nn.Dropout):
             module.p = share
-            found += 1
+            dropouts += 1
         elif "attention_dropout" in vars(module):
             module.attention_dropout = share
-            found += 1
-    if share and not found:
+            dropouts += 1
+    if share and not dropouts:
         raise PreflabError(f"sft.dropout={share}: {type(lm).__name__} has no dropout; set sft.dropout=0")
 
 
 def train(
     lm: Any, data: Data, cfg: SftStage, pad_id: int, folder: Path, log: Callable[[dict[str, float], int], None]
 ) -> Result:
-    """Leaves in `lm` the weights of the best initial rate, in eval mode; resumes from checkpoints in `folder`.
+    """Train `lm` at each initial rate and leave in it the weights of the best one, in eval mode.
 
-    Every rate starts from the weights given and sees the same batches under the same dropout.
+    Every rate starts from the weights that `lm` has at the start, with the same batches and dropout.  Resumes from
+    checkpoints in `folder`.  Raises PreflabError if a loss is not finite, or the model has no dropout.
     """
     sft = cfg.sft
     rates = learning_rates(sft)
     order = _batches(len(data.train.tokens), cfg)
     steps = len(order)
     set_dropout(lm, sft.dropout)
-    start = _copy(lm)
+    start = _copy("start", lm)
     base_loss = validate(lm, data.validation, sft.batch_size, pad_id)
-    done, best, tested, curve = 0, start, list[dict[str, float]](), list[dict[str, float]]()
+    done, best, tested, curve = 0, checkpoint.Tensors(), list[dict[str, float]](), list[dict[str, float]]()
     optimizer = optim.build(sft.adam, lm.parameters(), rates[0], sft.adam_eps)
     saved = checkpoint.load(folder)
     if saved is not None:
         done, tested, curve = saved.step, saved.state["rates"], saved.state["curve"]
-        best = _part("best.", saved.tensors)
-        _restore(lm, _part("model.", saved.tensors))
-        optimizer = optim.build(sft.adam, lm.parameters(), rates[0], sft.adam_eps, taken=done % steps)
+        best = {name: weight for name, weight in saved.tensors.items() if name.startswith("best.")}
+        checkpoint.restore_module("model", lm, saved.tensors)
         checkpoint.unpack("optimizer", optimizer, saved.tensors)
     keep = checkpoint.Every(seconds=60)
     with runtime.progress(len(rates) * steps, "fine-tuning", done=done) as bar:
         while done < len(rates) * steps:
             number, step = divmod(done, steps)
             if step == 0:
-                _restore(lm, start)
+                checkpoint.restore_module("start", lm, start)
                 optimizer = optim.build(sft.adam, lm.parameters(), rates[number], sft.adam_eps)
             lr = cosine(rates[number], step, steps)
             for group in optimizer.param_groups:
@@ -130,16 +131,15 @@ def train(
             if done % steps == 0:
                 validation = _finite(validate(lm, data.validation, sft.batch_size, pad_id), rates[number], step, steps)
                 if all(validation < other["validation_loss"] for other in tested):
-                    best = _copy(lm)
+                    best = _copy("best", lm)
                 last = [row["loss"] for row in curve[-max(steps // 5, 1) :]]
                 mean = sum(last) / len(last)
                 tested.append({"lr": rates[number], "train_loss": mean, "validation_loss": validation})
                 log({"validation_loss": validation}, done)
             if done % steps == 0 or keep.due():
-                parts = {f"model.{k}": v for k, v in lm.named_parameters()} | {f"best.{k}": v for k, v in best.items()}
-                parts |= checkpoint.pack("optimizer", optimizer)
-                checkpoint.save(folder, done, parts, {"rates": tested, "curve": curve})
-    _restore(lm, best)
+                tensors = checkpoint.tensors_of("model", lm) | best | checkpoint.pack("optimizer", optimizer)
+                checkpoint.save(folder, done, tensors, {"rates": tested, "curve": curve})
+    checkpoint.restore_module("best", lm, best)
     lm.eval()
     losses = [row["validation_loss"] for row in tested]
     return Result(losses.index(min(losses)), base_loss, tested, curve)
@@ -162,16 +162,6 @@ def _finite(loss: float, rate: float, step: int, steps: int) -> float:
     return loss
 
 
-def _copy(lm: Any) -> checkpoint.Tensors:
-    """The weights, on the CPU, where they take no memory of the accelerator."""
-    return {name: weight.detach().cpu().clone() for name, weight in lm.named_parameters()}
-
-
-@torch.no_grad()
-def _restore(lm: Any, weights: checkpoint.Tensors) -> None:
-    for name, weight in lm.named_parameters():
-        weight.copy_(weights[name])
-
-
-def _part(prefix: str, tensors: checkpoint.Tensors) -> checkpoint.Tensors:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _copy(prefix: str, lm: Any) -> checkpoint.Tensors:
+    """The weights as `prefix.name`, on the CPU, where they take no memory of the accelerator."""
+    return {name: weight.detach().cpu().clone() for name, weight in checkpoint.tensors_of(prefix, lm).items()}

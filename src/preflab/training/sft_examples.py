@@ -1,4 +1,4 @@
-"""What supervised fine-tuning learns from: (query, reference) pairs or, where nothing has a reference, passages."""
+"""Examples for supervised fine-tuning: (query, reference) pairs or, for a corpus without references, passages."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ class Examples(NamedTuple):
 
 
 class Data(NamedTuple):
-    """`paired`: of (query, reference) pairs; otherwise of whole passages."""
+    """`paired`: the examples are (query, reference) pairs; otherwise whole passages."""
 
     train: Examples
     validation: Examples
@@ -52,8 +52,11 @@ def load(
 
     prefix | query | suffix | reference . . .        pairs: the loss is on the response to prefix, query and suffix
                               └── response ──┘
-    query                                            passages, where nothing has a reference: on all but one token
+    query                                            passages, without references: on all but the first token
       └─┘
+
+    Raises PreflabError if an example does not fit the context, if only some rows have a reference, if queries have
+    another length than the task says, or if no passage has two tokens.
     """
     prompt = len(prefix_ids) + cfg.task.query_length + len(suffix_ids)
     if prompt + cfg.task.response_length > context:
@@ -62,7 +65,7 @@ def load(
             f"{len(prefix_ids)} tokens of prefix and {len(suffix_ids)} of suffix up to "
             f"{prompt + cfg.task.response_length} tokens, but the model has a context of {context}; shorten one of them"
         )
-    found, paired = [], []
+    examples, paired = [], []
     for split, limit in (("train", cfg.sft.num_train), ("validation", cfg.sft.num_validation)):
         file = queries / f"{split}.parquet"
         rows = load_tokens(queries, split)
@@ -87,12 +90,12 @@ def load(
         query = [[i for i in rows[k].tolist() if i != pad_id] for k in order]
         if paired[-1]:
             texts = [str(references[k]) for k in order]
-            found.append(pairs(query, texts, cfg.task, tokenizer, pad_id, prefix_ids, suffix_ids))
+            examples.append(pairs(query, texts, cfg.task, tokenizer, pad_id, prefix_ids, suffix_ids))
         else:
-            found.append(passages(query, pad_id))
-        if not len(found[-1].tokens):
+            examples.append(passages(query, pad_id))
+        if not len(examples[-1].tokens):
             raise PreflabError(f"{file}: no passage has two tokens or more; take a longer task.query_length")
-    return Data(found[0], found[1], paired[0])
+    return Data(examples[0], examples[1], paired[0])
 
 
 def pairs(
@@ -106,9 +109,9 @@ def pairs(
 ) -> Examples:
     """Queries (without pads) and references as examples.
 
-    A response is the reference behind a space, then end tokens (where the task has one) until there is one at index
-    `task.truncate_after` or later, where responses are truncated (ours: what follows a shorter summary would otherwise
-    be left to chance), and all of it cut after `task.response_length` tokens.
+    A response is a space and the reference, then end tokens (where the task has one) up to one at index
+    `task.truncate_after` or later, where responses are truncated (ours: otherwise nothing would train what follows a
+    shorter summary); all of it is cut after `task.response_length` tokens.
     """
     end = token_id(tokenizer, task.truncate_token) if task.truncate_token else None
     space = "" if tokenizer.decode(list(suffix_ids))[-1:].isspace() else " "
@@ -130,7 +133,7 @@ def passages(texts: Sequence[list[int]], pad_id: int) -> Examples:
 
 
 def _has_references(file: Path, references: Sequence[str | None]) -> bool:
-    """Whether all rows have a reference; an error if only some have."""
+    """Whether all rows have a reference; raises PreflabError if only some have."""
     missing = [k for k, text in enumerate(references) if text is None or not text.strip()]
     if missing and len(missing) < len(references):
         raise PreflabError(
@@ -141,8 +144,8 @@ def _has_references(file: Path, references: Sequence[str | None]) -> bool:
 
 
 def _encoded(tokenizer: "Tokenizer", texts: list[str]) -> Iterator[list[int]]:
-    for at in range(0, len(texts), CHUNK):
-        for encoding in tokenizer.encode_batch(texts[at : at + CHUNK], add_special_tokens=False):
+    for start in range(0, len(texts), CHUNK):
+        for encoding in tokenizer.encode_batch(texts[start : start + CHUNK], add_special_tokens=False):
             yield encoding.ids
 
 

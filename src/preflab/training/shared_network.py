@@ -1,8 +1,8 @@
 """One network as policy and reward model at once, which the paper tried and gave up (§4): it overfitted.
 
-The stage `reward` trains the trunk on the labels and keeps its language by a KL from the reference; the policy starts
-from that trunk, and every gradient step of PPO takes a batch of labels too, the same ones over and over.  The score of
-an episode is always that of the network as it is then.  Weights of the losses, 1 each, are ours.
+The stage `reward` trains the trunk on the labels, with a KL from the reference as a second loss that preserves its
+language; the policy starts from that trunk, and every gradient step of PPO also takes a batch of the same labels.  The
+network as it currently is scores each episode.  The weights of the losses, 1 each, are ours.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,8 @@ def language_loss(
 ) -> Tensor:
     """Mean KL(ρ‖π) per token of the responses, π being the reference's language head on the model's trunk.
 
-    `queries` left-padded `[batch, query]`, `responses` `[batch, response]`, truncated and padded.
+    `queries` left-padded `[batch, query]`, `responses` `[batch, response]`, truncated and padded.  Raises PreflabError
+    if the reference's logits are not one product with its vocabulary matrix.
     """
     tokens = torch.cat([prompt.inputs(queries), responses], 1)
     real = responses != prompt.pad_id
@@ -45,22 +46,22 @@ def language_loss(
     head = model.trunk.get_input_embeddings() if tied else reference.get_output_embeddings()  # type: ignore[operator]
     with torch.no_grad():
         hidden = causal_lm.hidden_states(reference.base_model, tokens, prompt.pad_id)[:, before][real]
-        wanted = causal_lm.logits_of(reference, hidden, task.temperature).float().log_softmax(1)
+        expected = causal_lm.logits_of(reference, hidden, task.temperature).float().log_softmax(1)
     hidden = causal_lm.hidden_states(model.trunk, tokens, prompt.pad_id)[:, before][real]
-    found = (hidden / task.temperature @ head.weight.T).float().log_softmax(1)
-    return (wanted.exp() * (wanted - found)).sum(1).mean()
+    logprobs = (hidden / task.temperature @ head.weight.T).float().log_softmax(1)
+    return (expected.exp() * (expected - logprobs)).sum(1).mean()
 
 
 class Policy(causal_lm.Policy):
-    """A policy whose trunk is that of its reward model, `rewarder`; gain and bias of the latter stay as they are."""
+    """A policy that shares its trunk with its reward model, `rewarder`, whose gain and bias stay fixed."""
 
-    def __init__(self, lm: Any, given: reward_model.RewardModel) -> None:
+    def __init__(self, lm: Any, rewarder: reward_model.RewardModel) -> None:
         super().__init__(lm)
-        lm.base_model.load_state_dict(given.trunk.state_dict())
-        given.trunk = lm.base_model
-        given.gain.requires_grad_(False)
-        given.bias.requires_grad_(False)
-        self.rewarder = given
+        lm.base_model.load_state_dict(rewarder.trunk.state_dict())
+        rewarder.trunk = lm.base_model
+        rewarder.gain.requires_grad_(False)
+        rewarder.bias.requires_grad_(False)
+        self.rewarder = rewarder
 
 
 def label_loss(
