@@ -191,7 +191,7 @@ def test_a_summary_keeps_the_beginning_of_its_source(tmp_path, queries, model):
     [
         ([choice()] * 2, {}, r"labels\.parquet: 2 labels .*comparisons\.heldout=2 leaves 0 .*lower comparisons\.held"),
         ([choice(None)] * 3, {}, r"none of the 3 labels can be trained on .*\(3 ties\); name a file"),
-        ([choice(query="it " * 60)] * 4, {}, r"queries of 60 tokens in the mean, but task\.query_length=6; take the"),
+        ([choice(query="it " * 60)] * 4, {}, r"queries of 60 tokens on average, but task\.query_length=6; take the"),
         (
             [choice(samples=("it " * 60, "it"))] * 4,
             {"response_length": 9},

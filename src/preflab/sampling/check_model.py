@@ -1,4 +1,4 @@
-"""The check of the stage `model`: what this project computes with a base model is what the model itself computes.
+"""The check of the stage `model`: this project computes the same with a base model as the model's plain forward pass.
 
 A random batch of queries of different lengths, padded on the left, goes through log-probabilities, a greedy and a
 sampled continuation and the trunk of a reward model.  Every row is compared with the model's plain forward pass over
@@ -128,7 +128,7 @@ def _score_difference(lm: Any, queries: Tensor, samples: Tensor, pad_id: int) ->
 
 @contextmanager
 def _refused(folder: Path, name: str) -> Iterator[None]:
-    """Turn whatever the code of one of some two hundred architectures raises into a sentence that names it."""
+    """Turn any exception of the architecture's code, which is not ours, into a PreflabError that names it."""
     try:
         yield
     except PreflabError:

@@ -1,4 +1,4 @@
-"""How a task stands in the tokens of one model: what the policy reads, and where a response ends.
+"""A task in the tokens of one model: what the policy reads, and where a response ends.
 
 the policy reads        prefix | query | suffix | response          Article:\n\n … \n\nTL;DR: …
 the reward model reads           query | response, truncated        (released rewards.py:105-107)
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Prompt(NamedTuple):
-    """`end_id`: a response is kept through its first such token at index ≥ `truncate_after`; None: kept whole."""
+    """A task's prompt in token ids; a response ends at its first `end_id` at index ≥ `truncate_after` (None: never)."""
 
     pad_id: int
     end_id: int | None
@@ -37,20 +37,23 @@ class Prompt(NamedTuple):
         return causal_lm.left_pad(torch.cat([before, queries, after], 1), self.pad_id)
 
     def truncate(self, responses: Tensor) -> Tensor:
-        """`responses` `[batch, length]` with pads behind the token at which each ends."""
+        """`responses` `[batch, length]` with pads after the token at which each ends."""
         if self.end_id is None:
             return responses
         return causal_lm.truncate(responses, self.end_id, self.truncate_after, self.pad_id)
 
     def ended(self, responses: Tensor) -> Tensor:
-        """`[batch]` bool: whether the response has such a token; all have where nothing is truncated."""
+        """`[batch]` bool: whether each response has such a token; True for all if `end_id` is None."""
         if self.end_id is None:
             return torch.ones(len(responses), dtype=torch.bool, device=responses.device)
         return causal_lm.has_end(responses, self.end_id, self.truncate_after)
 
 
 def prompt_of(task: TaskSettings, tokenizer: "Tokenizer", pad_id: int) -> Prompt:
-    """The prompt of `task` for a model with this tokenizer."""
+    """The prompt of `task` for a model with this tokenizer.
+
+    Raises PreflabError if `task.truncate_token` is not one token.
+    """
 
     def ids(text: str | None, tokenizer: "Tokenizer") -> tuple[int, ...]:
         return tuple(tokenizer.encode(text, add_special_tokens=False).ids) if text else ()

@@ -1,6 +1,7 @@
 """Reading a query once and its response token by token: the last hidden states that every token is drawn from.
 
-Plain models (models/architectures.py) use a cache of a fixed length and a mask of this project; all others their own.
+Plain models (models/architectures.py) use a cache of fixed length and a mask that this module makes; all other models
+make their own.
 """
 
 from typing import Any, Protocol
@@ -66,7 +67,7 @@ def of(lm: Any, queries: Tensor, pad_id: int, counts: Tensor | None, response_le
     """The reader for this model; `queries` `[rows, query]` left-padded, `counts` `[rows]` the responses to each."""
     if architectures.is_plain(lm.config):
         return PlainReader(lm, queries, pad_id, counts, response_length)
-    return OwnReader(lm, queries if counts is None else queries.repeat_interleave(counts, 0), pad_id)
+    return ModelCacheReader(lm, queries if counts is None else queries.repeat_interleave(counts, 0), pad_id)
 
 
 class PlainReader:
@@ -98,7 +99,7 @@ class PlainReader:
 
     def following(self, token: Tensor) -> Tensor:
         """See Reader."""
-        self.mask[..., self.length] = 0.0  # the token just drawn is seen from now on
+        self.mask[..., self.length] = 0.0  # from now on attention includes the token just drawn
         self.length += 1
         self.position = self.position + 1
         return self._read(token, self.position)
@@ -114,7 +115,7 @@ class PlainReader:
         return hidden.float()
 
 
-class OwnReader:
+class ModelCacheReader:
     """Reads a copy of the query for each response, with the masks and the cache that the model makes itself.
 
     A model without a cache (GPT-1) reads query and response again for every token.
@@ -136,7 +137,7 @@ class OwnReader:
         if self.cache_name is None:
             token, positions = torch.cat([self.tokens, token], 1), torch.cat([self.positions, positions], 1)
         self.tokens, self.positions = token, positions
-        # what a recurrence (Mamba) remembers has no pads left to mask
+        # the state of a recurrence (Mamba) has no pads left to mask
         return self._read(None if self.cache_name == "cache_params" else self.mask)
 
     def _read(self, mask: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""The frozen reference ρ and what every stage reads beside it."""
+"""The frozen reference ρ, with the tokenizer, queries and prompt that every stage uses with it."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,10 @@ class Reference(NamedTuple):
 
 
 def load(settings: RuntimeSettings, task: TaskSettings, queries: Path, model: Path, split: str = "train") -> Reference:
-    """Prepare the machine, load the base model in `model` and one split of the queries in `queries`."""
+    """Prepare the machine, load the base model in `model` and one split of the queries in `queries`.
+
+    Raises PreflabError if query and response do not fit the context, or queries have another length than the task says.
+    """
     device = runtime.start(settings.threads, settings.precision)
     lm = causal_lm.load_causal_lm(model, device).requires_grad_(False)
     tokenizer = causal_lm.load_tokenizer(model)
@@ -42,7 +45,7 @@ def load(settings: RuntimeSettings, task: TaskSettings, queries: Path, model: Pa
 
 
 def check_length(task: TaskSettings, prompt: Prompt, model: Path) -> None:
-    """What the policy reads and writes must fit into the model's context."""
+    """Raises PreflabError unless prefix, query, suffix and response fit into the context of the model in `model`."""
     around = len(prompt.prefix) + len(prompt.suffix)
     length, context = task.query_length + around + task.response_length, causal_lm.context_length(model)
     if length > context:

@@ -12,13 +12,13 @@ from preflab.machine import runtime
 from preflab.models import causal_lm
 from preflab.sampling import readers
 
-BLOCK = 64  # tokens (ours); near the square root of a vocabulary
+BLOCK = 64  # tokens (ours): near the square root of the size of a vocabulary
 
 
 class Rollout(NamedTuple):
     """`tokens` `[batch, query + response]`; the rest `[batch, response]`, from the sampling pass itself.
 
-    Values and entropy only with a value head, for PPO.
+    Values and entropy are None without a value head.
     """
 
     tokens: Tensor
@@ -38,10 +38,10 @@ def sample(
     value_head: torch.nn.Module | None = None,
     counts: Tensor | None = None,
 ) -> Rollout:
-    """Responses to left-padded `queries` `[rows, query]`: one to each, or as many as `counts` `[rows]` says.
+    """Responses to left-padded `queries` `[rows, query]`: one for each, or as many as `counts` `[rows]` says.
 
-    One row of `uniform` `[batch, response]`, from `random_numbers`, decides a response; the responses to a query are
-    next to each other.
+    Each row of `uniform` `[batch, response]`, from `random_numbers`, determines a response; the responses to one query
+    are adjacent.
     """
     response_length = uniform.shape[1]
     reader = readers.of(lm, queries, pad_id, counts, response_length)
@@ -74,7 +74,7 @@ def sample(
 
 
 def random_numbers(rows: int, response_length: int, device: torch.device, *seed: object) -> Tensor:
-    """Random numbers in [0, 1) `[rows, response]` that decide every token of a rollout."""
+    """Random numbers in [0, 1) `[rows, response]` that determine every token of a rollout."""
     return torch.rand(rows, response_length, generator=runtime.generator(device, *seed), device=device)
 
 

@@ -1,7 +1,7 @@
-"""The body of each stage: one module a script of pipelines/, each with `run(cfg, …) -> Result`.
+"""The body of each stage: one module for each script of pipelines/, with `run(cfg, …) -> Result`.
 
-A body reads the folders of the stages upstream, writes its output to `out`, and returns its numbers.  It reports to
-`log` while it runs, and keeps checkpoints in the folder `work`.  Under torchrun every rank calls it; the first writes.
+A body reads the folders of upstream stages, writes its output to `out`, and returns its numbers.  It reports to `log`
+while it runs, and writes checkpoints to the folder `work`.  Under torchrun every rank calls it; the first one writes.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Stage `comparisons`: four reference samples to each query, and the labeller's choice among them."""
+"""Stage `comparisons`: four reference samples for each query, and the labeller's choice among them (paper §2.1)."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from preflab.stages import Result
 def run(cfg: ComparisonsStage, *, queries: Path, model: Path, out: Path) -> Result:
     """Write `train.parquet`, `heldout.parquet` and `labeller.json` to `out`.
 
-    Raises PreflabError if too few responses pass the end-token rule (sampling/passing.py).
+    Raises PreflabError if too few responses pass the end-token rule (sampling/passing.py), or the labeller cannot be
+    calibrated (comparisons/calibration.py).
     """
     ref = reference.load(cfg.runtime, cfg.task, queries, model)
     drawn: dict[str, Any] = {}
@@ -39,21 +40,22 @@ def run(cfg: ComparisonsStage, *, queries: Path, model: Path, out: Path) -> Resu
         drawn[name] = rows, responses, texts
     panel = {scorer: labellers.load(scorer, queries) for scorer in synthetic.scorers(cfg.labeller)}
     judge = labellers.load(cfg.labeller.judge, queries)
-    own = {name: synthetic.by_scorer(panel, texts, SAMPLES) for name, (_, _, texts) in drawn.items()}
-    judged = {name: synthetic.scores(judge, texts, SAMPLES) for name, (_, _, texts) in drawn.items()}
-    calibration = calibrate(cfg.labeller, own["heldout"], judged["heldout"])
+    scores = {name: synthetic.by_scorer(panel, texts, SAMPLES) for name, (_, _, texts) in drawn.items()}
+    judge_scores = {name: synthetic.scores(judge, texts, SAMPLES) for name, (_, _, texts) in drawn.items()}
+    calibration = calibrate(cfg.labeller, scores["heldout"], judge_scores["heldout"])
     out.mkdir(parents=True, exist_ok=True)
     for name, (rows, responses, _) in drawn.items():
-        answers = synthetic.ask(calibration, own[name], cfg.comparisons.seed, name, "label")
+        answers = synthetic.ask(calibration, scores[name], cfg.comparisons.seed, name, "label")
         labelled = zip(rows, responses.responses.tolist(), answers.choices, answers.names, strict=True)
         comparisons.write(
             [
-                Comparison(query, samples, choice, who, cfg.comparisons.seed, "reference")
-                for query, samples, (choice,), (who,) in labelled
+                Comparison(query, samples, choice, labeller, cfg.comparisons.seed, "reference")
+                for query, samples, (choice,), (labeller,) in labelled
             ],
             out / f"{name}.parquet",
         )
     calibration.save(out / "labeller.json")
+    correlated = correlation(scores["heldout"][cfg.labeller.scorer], judge_scores["heldout"])
     metrics = {
         "train": len(drawn["train"][0]),
         "heldout": len(drawn["heldout"][0]),
@@ -61,7 +63,7 @@ def run(cfg: ComparisonsStage, *, queries: Path, model: Path, out: Path) -> Resu
         "tau": round(calibration.tau, 6),
         "agreement": round(calibration.agreement, 4),
         "judge_tau": round(calibration.judge_tau, 6),
-        "labeller_judge_correlation": round(correlation(own["heldout"][cfg.labeller.scorer], judged["heldout"]), 4),
-        **agreements(calibration, own["train"], judged["train"], cfg.comparisons.seed),
+        "labeller_judge_correlation": round(correlated, 4),
+        **agreements(calibration, scores["train"], judge_scores["train"], cfg.comparisons.seed),
     }
     return Result(metrics)

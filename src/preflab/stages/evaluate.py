@@ -1,6 +1,6 @@
 """The stages that evaluate: a response to each held-out test query, scored by reward model, labeller and judge.
 
-They serve the kinds zero_shot, evaluate, supervised, best_of_n and text, which differ in who responds.
+They serve the kinds zero_shot, evaluate, supervised, best_of_n and text, which differ in where responses come from.
 """
 
 import shutil
@@ -48,15 +48,16 @@ def run(
 ) -> Result:
     """Write `samples.parquet` (a row for each context) and the labeller's record to `out`.
 
-    `comparisons`: of the labels, for zero_shot; `reference`: the samples of zero_shot, to compare with; `policy`:
-    without it the reference itself responds; `reward`: what trained the policy, or picks the best of n.
-    The metadata of samples.parquet say which held-out comparisons the reward model gets right (`heldout_right`, a 1 or
-    0 for each); the reference's column `reference_scores` has the labeller's scores of more samples, if asked for.
-    Raises PreflabError if there are fewer test queries than `evaluation.contexts`, or `reference` has other contexts.
+    `comparisons`: the folder of the labels, for zero_shot; `reference`: the folder of zero_shot, to compare with;
+    `policy`: without it the reference responds; `reward`: the reward that trained the policy, or picks the best of n.
+    The metadata of samples.parquet tell which held-out comparisons the reward model predicts (`heldout_right`, a 1 or 0
+    for each); with `cfg.frontier` the column `reference_scores` has the labeller's scores of further reference samples.
+    Raises PreflabError without `comparisons` and `reference`, if there are fewer test queries than
+    `evaluation.contexts`, or if `reference` has other contexts.
     """
     labelled = reference or comparisons
     if labelled is None:
-        raise PreflabError("--comparisons or --reference: one is needed, the scale of the true score is in there")
+        raise PreflabError("--comparisons or --reference: one of them is needed for the scale of the true score")
     ref = load_reference(cfg.runtime, cfg.task, queries, model, split="test")
     contexts = _contexts(cfg, ref, queries)
     calibration = synthetic.load_calibration(labelled)
@@ -87,7 +88,7 @@ def _contexts(cfg: EvaluateStage, ref: Reference, queries: Path) -> Contexts:
 def _score(
     ref: Reference, queries: Path, model: Path, policy: Path | None, reward: Path | None
 ) -> scoring.Score | None:
-    """The reward in force at the end: an online run has written its last reward model beside its policy."""
+    """The reward at the end of training: an online run has written its last reward model to the policy's folder."""
     if reward is None:
         return None
     last = policy / "reward" if policy else None
@@ -117,7 +118,7 @@ def _columns(
     queries: Path,
     score: scoring.Score | None,
 ) -> dict[str, np.ndarray]:
-    """What is measured of each response, `[contexts]` by name; nan where a score does not exist."""
+    """The measurements of each response, `[contexts]` by name; NaN where a score does not exist."""
     true_scores = labellers.load(calibration.scorer, queries).score(contexts.queries, answers.texts)
     columns = {
         "reward_model": np.full(len(contexts.tokens), np.nan),
@@ -139,7 +140,7 @@ def _columns(
 
 
 def _heldout(score: scoring.Score | None, file: Path, ref: Reference) -> HeldOut | None:
-    """How well the reward model in force predicts the held-out comparisons."""
+    """How well that reward model predicts the held-out comparisons; None for a true score."""
     if not isinstance(score, scoring.NetworkScore):
         return None
     return evaluate(score.model, read(file), ref.prompt.pad_id, ref.queries.device)
@@ -165,9 +166,9 @@ def _write_samples(
     }
     if samples is not None:
         table["reference_scores"] = samples + [None] * (count - len(samples))
-    about = {"heldout_right": "".join("01"[right] for right in heldout.right)} if heldout else {}
+    metadata = {"heldout_right": "".join("01"[right] for right in heldout.right)} if heldout else {}
     arrays = pa.table({name: pa.array(values) for name, values in (table | columns).items()})
-    pq.write_table(arrays.replace_schema_metadata(about), file)
+    pq.write_table(arrays.replace_schema_metadata(metadata), file)
 
 
 def _metrics(
@@ -208,8 +209,8 @@ def _win_rate(
     if zero_shot["query"].to_pylist() != contexts.queries:
         raise PreflabError(f"{reference}/samples.parquet: other contexts than {contexts.file}; run `dvc repro`")
     votes = cfg.evaluation
-    judged = zero_shot["judge"].to_numpy()
-    wins = statistics.majority(columns["judge"], judged, calibration.judge_tau, votes.votes, votes.seed)
+    zero_shot_scores = zero_shot["judge"].to_numpy()
+    wins = statistics.majority(columns["judge"], zero_shot_scores, calibration.judge_tau, votes.votes, votes.seed)
     rate = statistics.bootstrap(wins)
     return {"win_rate": rate.mean, "win_low": rate.low, "win_high": rate.high}
 
@@ -220,12 +221,15 @@ def frontier_scores(
     ref: Reference,
     queries: Path,
     tokens: torch.Tensor,
-    asked: list[str],
+    texts: list[str],
     calibration: synthetic.Calibration,
 ) -> list[list[float]]:
-    """The labeller's scores `[contexts][samples]` of many samples of the reference, in its standard deviations."""
-    texts = responses.of_reference(cfg, ref, tokens[: frontier.contexts], frontier.samples)
-    repeated = [query for query in asked[: frontier.contexts] for _ in range(frontier.samples)]
-    scores = labellers.load(calibration.scorer, queries).score(repeated, texts)
+    """The labeller's scores `[contexts][samples]` of samples of the reference, in standard deviations.
+
+    `tokens` and `texts`: the test queries, left-padded `[contexts, query]` and as texts.
+    """
+    samples = responses.of_reference(cfg, ref, tokens[: frontier.contexts], frontier.samples)
+    repeated = [query for query in texts[: frontier.contexts] for _ in range(frontier.samples)]
+    scores = labellers.load(calibration.scorer, queries).score(repeated, samples)
     standard = ((scores - calibration.mean) / calibration.std).reshape(frontier.contexts, frontier.samples)
     return [[float(score) for score in row] for row in standard]

@@ -1,4 +1,4 @@
-"""Stage `fetch`: bring one corpus to a folder."""
+"""Stage `fetch`: download, or copy, one corpus to a folder."""
 
 from pathlib import Path
 
@@ -8,6 +8,6 @@ from preflab.stages import Result
 
 
 def run(cfg: FetchStage, *, out: Path) -> Result:
-    """Write the files of the corpus to `out` (corpora/fetch.py); raises PreflabError if they cannot be had."""
+    """Write the files of the corpus to `out` (corpora/fetch.py); raises PreflabError if that fails."""
     fetch.fetch_corpus(cfg.corpus, out)
     return Result({})

@@ -1,10 +1,10 @@
 """Stage `human_comparisons`, in place of `comparisons`: human labels in the tokens of a cell's model.
 
-    labels.parquet ── of use? ── tokens ── cut to the task ── train.parquet, heldout.parquet
+    labels.parquet ── usable? ── tokens ── cut to the task ── train.parquet, heldout.parquet
     samples of the reference ── scorer and judge ─────────── labeller.json
 
-Labels that are GPT-2's token ids stay what they are for a model with its vocabulary; any other model gets the text.
-The scale of the true score and the judge of the evaluation are still synthetic.
+Labels in GPT-2's token ids stay unchanged for a model with its vocabulary; for other models their text is tokenised
+again.  The scale of the true score and the judge of the evaluation are still synthetic.
 """
 
 import math
@@ -33,13 +33,13 @@ from preflab.settings.method import TaskSettings
 from preflab.settings.stages import ComparisonsStage
 from preflab.stages import Result
 
-BATCH = 512  # labels at a time
-HELD_OUT = ("val", "test", "dev", "eval", "heldout")  # how the name of a split begins that is not for training
-MOST = 2.0  # ours: labels that are longer than this many times what the task allows are of another task
+BATCH = 512  # labels that are translated at a time
+HELD_OUT = ("val", "test", "dev", "eval", "heldout")  # names of splits that are not for training begin like this
+MOST = 2.0  # ours: labels longer than this many times the length that the task allows belong to another task
 
 
 class Choice(NamedTuple):
-    """A label in the model's tokens, without pads; `held_out`: its file says that it is not for training."""
+    """A label in the model's tokens, without pads; `held_out`: its split is not for training."""
 
     query: list[int]
     samples: list[list[int]]
@@ -65,40 +65,40 @@ def run(cfg: ComparisonsStage, *, labels: Path, queries: Path, model: Path, out:
             f"leaves {len(train)} for training and {len(heldout)} held out; lower comparisons.heldout"
         )
     train = train[: cfg.comparisons.num]
-    width = max([cfg.task.response_length, *(len(one) for c in choices for one in c.samples)])
+    width = max([cfg.task.response_length, *(len(sample) for c in choices for sample in c.samples)])
     calibration, panel = calibrated(cfg, ref, queries)
     out.mkdir(parents=True, exist_ok=True)
     for name, part in (("train", train), ("heldout", heldout)):
         padded = [_padded(choice, cfg, width, ref.prompt.pad_id) for choice in part]
         comparisons.write(padded, out / f"{name}.parquet")
     calibration.save(out / "labeller.json")
-    known = {tuple(choice.query) for choice in train}
+    train_queries = {tuple(choice.query) for choice in train}
     metrics: dict[str, float] = {
         **dict(sorted(counts.items())),
         "train": len(train),
         "heldout": len(heldout),
-        "heldout_queries_in_train": sum(tuple(choice.query) in known for choice in heldout),
+        "heldout_queries_in_train": sum(tuple(choice.query) in train_queries for choice in heldout),
         "judge_tau": round(calibration.judge_tau, 6),
-        **between_people(choices),
-        **beside_people(heldout, ref, calibration, panel, cfg.comparisons.seed),
+        **agreement_between_humans(choices),
+        **agreement_with_humans(heldout, ref, calibration, panel, cfg.comparisons.seed),
     }
     files.write_json(out / "human.json", metrics)
     return Result(metrics)
 
 
 def read(file: Path, task: TaskSettings, ref: Reference, model: Path, counts: Counter[str]) -> Iterator[Choice]:
-    """The labels of use in the file's order, cut to `task`; `counts`: all that was left out, or changed, and why."""
+    """The usable labels in the file's order, cut to `task`; adds to `counts` what was left out or changed, and why."""
     translator = Translator(model, None)
     room = causal_lm.context_length(model) - task.query_length
     counts.update(dict.fromkeys(("labels", "retokenised", "broken", "queries_cut", "responses_cut"), 0))
-    for batch in _batches(_of_use(read_labels(file), task.name, counts)):
+    for batch in _batches(_usable(read_labels(file), task.name, counts)):
         rows = [_row(label) for label in batch]
-        for label, done in zip(batch, translator.translate(rows), strict=True):
-            query, *samples = done.ids or []
+        for label, translated in zip(batch, translator.translate(rows), strict=True):
+            query, *samples = translated.ids or []
             counts["query_tokens"] += len(query)
             counts["response_tokens"] += sum(map(len, samples))
             counts["responses"] += len(samples)
-            # a response goes on where its query ends, a summary is of what its source begins with
+            # a response continues the end of its query; a summary covers the beginning of its source
             shown = query[-task.query_length :] if task.suffix is None else query[: task.query_length]
             ended = _ended(samples, ref, room)
             counts["queries_cut"] += len(shown) < len(query)
@@ -110,7 +110,7 @@ def read(file: Path, task: TaskSettings, ref: Reference, model: Path, counts: Co
 
 
 def left_out(label: HumanLabel, task: str) -> str:
-    """Why a label cannot be trained on; nothing where it can."""
+    """Why a label cannot be trained on; empty if it can."""
     if len(label.samples) == 1:
         return "ratings"
     if label.best is None:
@@ -121,18 +121,18 @@ def left_out(label: HumanLabel, task: str) -> str:
 
 
 def check(choices: Sequence[Choice], task: TaskSettings, file: Path, counts: Counter[str]) -> None:
-    """Raises if nothing is left, if labels have different numbers of samples, or if they are of another task by far."""
+    """Raises PreflabError if no label is usable, if labels differ in their number of samples, or are far too long."""
     if not choices:
-        why = {name.removeprefix("left_out_"): n for name, n in sorted(counts.items()) if name.startswith("left_out_")}
-        found = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in why.items())
+        left = {name.removeprefix("left_out_"): n for name, n in sorted(counts.items()) if name.startswith("left_out_")}
+        reasons = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in left.items())
         raise PreflabError(
-            f"{file}: none of the {counts['labels']} labels can be trained on for task={task.name} ({found}); "
+            f"{file}: none of the {counts['labels']} labels can be trained on for task={task.name} ({reasons}); "
             "name a file with choices between two or more responses of this task"
         )
     sizes = Counter(len(choice.samples) for choice in choices)
     if len(sizes) > 1:
-        found = ", ".join(f"{count} of {size}" for size, count in sorted(sizes.items()))
-        raise PreflabError(f"{file}: choices between different numbers of samples ({found}); make a file of each")
+        numbers = ", ".join(f"{count} of {size}" for size, count in sorted(sizes.items()))
+        raise PreflabError(f"{file}: choices between different numbers of samples ({numbers}); make a file of each")
     means = {
         "query_length": counts.pop("query_tokens") / len(choices),
         "response_length": counts.pop("response_tokens") / counts.pop("responses"),
@@ -140,13 +140,13 @@ def check(choices: Sequence[Choice], task: TaskSettings, file: Path, counts: Cou
     for name, mean in means.items():
         if mean > MOST * getattr(task, name):
             raise PreflabError(
-                f"{file}: {'queries' if name == 'query_length' else 'responses'} of {mean:.0f} tokens in the mean, "
-                f"but task.{name}={getattr(task, name)}; take the task that the labels are of, or set task.{name}"
+                f"{file}: {'queries' if name == 'query_length' else 'responses'} of {mean:.0f} tokens on average, "
+                f"but task.{name}={getattr(task, name)}; take the task that the labels belong to, or set task.{name}"
             )
 
 
 def split(choices: Sequence[Choice], count: int) -> tuple[list[Choice], list[Choice]]:
-    """For training, and at most `count` held out: of the splits that the file names so, else the last of the file."""
+    """Choices for training, and at most `count` held out: those whose split says so, else the last ones of the file."""
     named = [choice for choice in choices if choice.held_out]
     if named:
         return [choice for choice in choices if not choice.held_out], named[:count]
@@ -156,7 +156,10 @@ def split(choices: Sequence[Choice], count: int) -> tuple[list[Choice], list[Cho
 def calibrated(
     cfg: ComparisonsStage, ref: Reference, queries: Path
 ) -> tuple[synthetic.Calibration, dict[str, labellers.Labeller]]:
-    """As in the stage `comparisons`, from samples of the reference on validation queries; and scorers and judge."""
+    """The calibration as in the stage `comparisons`, on validation queries, with scorers and judge by name.
+
+    Raises PreflabError as that stage does.
+    """
     names = [*synthetic.scorers(cfg.labeller), cfg.labeller.judge]
     panel = {name: labellers.load(name, queries) for name in names}
     seed, n = cfg.comparisons.seed, passing.SAMPLES
@@ -174,67 +177,66 @@ def calibrated(
     return calibrate(cfg.labeller, scores, scores[cfg.labeller.judge]), panel
 
 
-def between_people(choices: Sequence[Choice]) -> dict[str, float]:
-    """Of the questions that several people answered, how often two chose alike.  One person's answers are no pair."""
+def agreement_between_humans(choices: Sequence[Choice]) -> dict[str, float]:
+    """How often two humans chose alike, on questions that several answered; repeated answers of one make no pair."""
     asked: dict[tuple[tuple[int, ...], ...], dict[str, int]] = {}
-    for number, one in enumerate(choices):
-        question = (tuple(one.query), *map(tuple, one.samples))
-        asked.setdefault(question, {})[one.labeller or f"\0{number}"] = one.best
-    found = agreement.between_labellers([list(answers.values()) for answers in asked.values()])
-    return {"questions_asked_again": found.questions} | _finite({
-        "agreement": found.share, "labellers_agree": found.share, "labellers_agree_se": found.error,
+    for number, choice in enumerate(choices):
+        question = (tuple(choice.query), *map(tuple, choice.samples))
+        asked.setdefault(question, {})[choice.labeller or f"\0{number}"] = choice.best
+    between = agreement.between_labellers([list(answers.values()) for answers in asked.values()])
+    return {"questions_asked_again": between.questions} | _finite({
+        "agreement": between.share, "labellers_agree": between.share, "labellers_agree_se": between.error,
     })  # fmt: skip
 
 
-def beside_people(
+def agreement_with_humans(
     heldout: Sequence[Choice],
     ref: Reference,
     calibration: synthetic.Calibration,
     panel: dict[str, labellers.Labeller],
     seed: int,
 ) -> dict[str, float]:
-    """How often people chose as the noisy judge, and what the scorer of the true score likes best.
+    """How often humans chose as the noisy judge does, and as the scorer of the true score does without noise.
 
-    Nothing of a labeller that knows only the queries of the corpus (by their reference summaries).
+    Without the numbers of a labeller that can score only queries of the corpus, as it needs their reference summaries.
     """
     n = len(heldout[0].samples)
     decode = ref.tokenizer.decode_batch
     texts = (
         [text for text in decode([c.query for c in heldout]) for _ in range(n)],
-        decode([one for c in heldout for one in c.samples]),
+        decode([sample for c in heldout for sample in c.samples]),
     )
     chosen = [[choice.best] for choice in heldout]
-    found: dict[str, float] = {}
-    for name, who, tau in (
+    metrics: dict[str, float] = {}
+    for name, scorer, tau in (
         ("judge", calibration.judge, calibration.judge_tau),
         ("scorer", calibration.scorer, 0.0),
     ):
         with suppress(PreflabError):
-            beside = agreement.with_judge(
-                chosen, synthetic.choose(synthetic.scores(panel[who], texts, n), tau, seed, "agreement", name)
-            )
-            found |= {f"{name}_agrees": beside.share, f"{name}_agrees_se": beside.error}
-    return _finite(found)
+            scores = synthetic.scores(panel[scorer], texts, n)
+            with_humans = agreement.with_judge(chosen, synthetic.choose(scores, tau, seed, "agreement", name))
+            metrics |= {f"{name}_agrees": with_humans.share, f"{name}_agrees_se": with_humans.error}
+    return _finite(metrics)
 
 
-def _of_use(labels: Iterable[HumanLabel], task: str, counts: Counter[str]) -> Iterator[HumanLabel]:
+def _usable(labels: Iterable[HumanLabel], task: str, counts: Counter[str]) -> Iterator[HumanLabel]:
     for label in labels:
         counts["labels"] += 1
-        if why := left_out(label, task):
-            counts[f"left_out_{why}"] += 1
+        if reason := left_out(label, task):
+            counts[f"left_out_{reason}"] += 1
         else:
             yield label
 
 
 def _batches(labels: Iterable[HumanLabel]) -> Iterator[list[HumanLabel]]:
-    """Of labels that are all texts or all token ids."""
+    """Batches of labels that are all texts or all token ids."""
     for _, group in groupby(labels, lambda label: label.query_ids is None):
         while batch := list(islice(group, BATCH)):
             yield batch
 
 
 def _row(label: HumanLabel) -> LabelRow:
-    """As the readers gave it, but without pads."""
+    """The label as its reader returned it, but without pads."""
     if label.query_ids is None or label.sample_ids is None:
         return LabelRow(label.query, label.samples, label.best)
     return LabelRow(label.query_ids, label.sample_ids, label.best)
@@ -243,13 +245,13 @@ def _row(label: HumanLabel) -> LabelRow:
 def _ended(samples: list[list[int]], ref: Reference, room: int) -> list[list[int]]:
     """The samples through their end token, and no longer than the model has `room`."""
     pad = ref.prompt.pad_id
-    tokens = pad_sequence([torch.tensor(one[:room]) for one in samples], batch_first=True, padding_value=pad)
+    tokens = pad_sequence([torch.tensor(sample[:room]) for sample in samples], batch_first=True, padding_value=pad)
     return [[i for i in row if i != pad] for row in ref.prompt.truncate(tokens).tolist()]
 
 
 def _padded(choice: Choice, cfg: ComparisonsStage, width: int, pad: int) -> Comparison:
     query = choice.query + [pad] * (cfg.task.query_length - len(choice.query))
-    samples = [one + [pad] * (width - len(one)) for one in choice.samples]
+    samples = [sample + [pad] * (width - len(sample)) for sample in choice.samples]
     return Comparison(
         query, samples, choice.best, choice.labeller or cfg.labeller.name, cfg.comparisons.seed, choice.file
     )

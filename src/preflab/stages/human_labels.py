@@ -1,9 +1,9 @@
-"""Stage `human_labels`: a file of human labels, of this machine or of the hub, in one schema.
+"""Stage `human_labels`: a file of human labels, from this machine or the hub, in one schema.
 
-    local path                                                   read where it lies
+    local path                                                   read in place
     hub         $HF_HOME/hub/datasets--…/snapshots/COMMIT/FILE   resumed and verified by downloads/hub.py
 
-OUT/labels.parquet holds every label as it is; the stage `human_comparisons` puts them into the tokens of a model.
+OUT/labels.parquet holds every label unchanged; the stage `human_comparisons` puts them into the tokens of a model.
 """
 
 from dataclasses import asdict
@@ -17,16 +17,20 @@ from preflab.settings.data import HumanLabelsSettings
 from preflab.settings.stages import HumanLabelsStage
 from preflab.stages import Result
 
-SHOWN = 20  # rejected rows that the report names
+SHOWN = 20  # ours: rejected rows that the metrics name
 
 
 def run(cfg: HumanLabelsStage, *, out: Path) -> Result:
-    """Write `labels.parquet` to `out`; the numbers are what the file holds.  Raises PreflabError if it is refused."""
+    """Write `labels.parquet` to `out`; the metrics count what the file holds.
+
+    Raises PreflabError if the file cannot be read or fetched, is another one than `sha256` says, or has more than
+    `max_bad` bad rows.
+    """
     labels = cfg.human_labels
     path, origin = _hub(labels) if labels.source == "hub" else (_local(labels), {})
-    if labels.sha256 and (found := wheels.digest(path)) != labels.sha256:
+    if labels.sha256 and (digest := wheels.digest(path)) != labels.sha256:
         raise PreflabError(
-            f"{path}: found sha256 {found}, expected {labels.sha256} (labeller.human_labels.sha256); "
+            f"{path}: found sha256 {digest}, expected {labels.sha256} (labeller.human_labels.sha256); "
             "is it another file?"
         )
     report = ingest.ingest(path, form=labels.format, max_bad=labels.max_bad, out=out / "labels.parquet")
@@ -39,7 +43,7 @@ def run(cfg: HumanLabelsStage, *, out: Path) -> Result:
         "summary": asdict(report.summary),
         "skipped": report.skipped,
         "rejected": len(report.rejected),
-        "rejected_rows": [asdict(one) | {"file": Path(one.file).name} for one in report.rejected[:SHOWN]],
+        "rejected_rows": [asdict(row) | {"file": Path(row.file).name} for row in report.rejected[:SHOWN]],
     }
     return Result(metrics)
 
@@ -55,7 +59,7 @@ def _local(labels: HumanLabelsSettings) -> Path:
 
 
 def _hub(labels: HumanLabelsSettings) -> tuple[Path, dict[str, Any]]:
-    """The file in the hub's cache, and which commit it is of."""
+    """The file in the hub's cache; its name and commit."""
     repository, _, revision = labels.path.partition("@")
     with hub.explained(f"labeller.human_labels.path={labels.path}", "name a file of yours: labeller=human"):
         commit = hub.commit_of("dataset", repository, revision)

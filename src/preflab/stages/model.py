@@ -1,4 +1,4 @@
-"""Stage `model`: put one base model into a folder and check that what preflab computes with it is right."""
+"""Stage `model`: put one base model into a folder and check what preflab computes with it."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from preflab.stages import Result
 
 
 def run(cfg: ModelStage, *, out: Path) -> Result:
-    """Write config, weights and tokenizer to `out`; raises PreflabError, and leaves nothing, if it is refused."""
+    """Write config, weights and tokenizer to `out`; raises PreflabError, and removes `out`, if the check fails."""
     sources.build(cfg.model, out)
     try:
         check_model.check(out)

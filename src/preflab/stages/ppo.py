@@ -34,7 +34,7 @@ FINAL = ("score", "true_score", "kl", "kl_coef", "entropy", "ended", "labels")
 
 
 class Parts(NamedTuple):
-    """What is trained, and on what: the `policy`, PPO's `hooks`, and the `collector` of online labels, if any."""
+    """The `policy` to train, PPO's `hooks`, and the `collector` of online labels, if any."""
 
     policy: causal_lm.Policy
     hooks: ppo.Hooks
@@ -58,20 +58,20 @@ def run(
     """
     ref = reference.load(cfg.runtime, cfg.task, queries, model)
     calibration = synthetic.load_calibration(comparisons)
-    given = scoring.load(reward, model, ref.lm, queries, ref.tokenizer, ref.prompt.pad_id)
+    score = scoring.load(reward, model, ref.lm, queries, ref.tokenizer, ref.prompt.pad_id)
     lm = causal_lm.load_causal_lm(model, ref.queries.device)
     true_score = scoring.true_score(queries, ref.tokenizer, calibration, ref.prompt.pad_id)
     hooks = ppo.Hooks(
-        reward=lambda: given,
+        reward=lambda: score,
         true_score=true_score,
         log=lambda row, update: log.metrics({k: v for k, v in row.items() if k != "update"}, step=update),
         show=lambda samples, update: _show(samples, update, ref, log),
     )
     if cfg.online is None:
-        parts = _offline(cfg, ref, lm, given, comparisons, hooks)
+        parts = _offline(cfg, ref, lm, score, comparisons, hooks)
     else:
         panel = scoring.Panel(calibration, queries, ref.tokenizer, ref.prompt.pad_id)
-        parts = _online(cfg, ref, lm, given, comparisons, panel, calibration, hooks)
+        parts = _online(cfg, ref, lm, score, comparisons, panel, calibration, hooks)
     result = ppo.train(cfg, ref.lm, parts.policy, ref.queries, ref.prompt, parts.hooks, work)
     if parallel.rank() == 0:
         _save(result.policy, parts.collector, out, model)
@@ -79,18 +79,18 @@ def run(
 
 
 def _offline(
-    cfg: PpoStage, ref: Reference, lm: Any, given: scoring.Score, comparisons: Path, hooks: ppo.Hooks
+    cfg: PpoStage, ref: Reference, lm: Any, score: scoring.Score, comparisons: Path, hooks: ppo.Hooks
 ) -> Parts:
     """A fixed reward; the frozen networks keep their matrices in bf16 where products are in bf16."""
     causal_lm.freeze_to_bf16(ref.lm)
-    if not isinstance(given, scoring.NetworkScore):
+    if not isinstance(score, scoring.NetworkScore):
         return Parts(causal_lm.Policy(lm), hooks, None)
     if cfg.shared:
-        policy = shared_network.Policy(lm, given.model)
+        policy = shared_network.Policy(lm, score.model)
         labels = read(comparisons / "train.parquet")
         loss = shared_network.label_loss(policy, labels, cfg.shared, cfg.seed, ref.prompt.pad_id)
         return Parts(policy, hooks._replace(added_loss=loss), None)
-    causal_lm.freeze_to_bf16(given.model.trunk)
+    causal_lm.freeze_to_bf16(score.model.trunk)
     return Parts(causal_lm.Policy(lm), hooks, None)
 
 
@@ -98,18 +98,18 @@ def _online(
     cfg: PpoStage,
     ref: Reference,
     lm: Any,
-    given: scoring.Score,
+    score: scoring.Score,
     comparisons: Path,
     panel: scoring.Panel,
     calibration: synthetic.Calibration,
     hooks: ppo.Hooks,
 ) -> Parts:
-    """Labels that come while the policy trains; reward models start from the reference, which keeps its precision."""
+    """Labels are collected while the policy trains; the reference, where reward models start, keeps its precision."""
     assert cfg.online is not None
-    if not isinstance(given, scoring.NetworkScore):
+    if not isinstance(score, scoring.NetworkScore):
         raise PreflabError("labels=direct: a true score needs no labels; take collection=offline")
     labels = read(comparisons / "train.parquet")[: cfg.online.num_initial]
-    collector = online.Collector(cfg, ref, labels, given.model, panel, calibration)
+    collector = online.Collector(cfg, ref, labels, score.model, panel, calibration)
     hooks = hooks._replace(
         reward=collector.score,
         before_update=collector.before_update,
@@ -134,7 +134,7 @@ def _show(samples: list[ppo.Sample], update: int, ref: Reference, log: Log) -> N
 
 
 def _save(policy: causal_lm.Policy, collector: online.Collector | None, out: Path, base: Path) -> None:
-    """The policy, and the reward model and labels of the run where they are not those of the stages upstream."""
+    """Write the policy, and the reward model and labels of the run where they differ from those upstream."""
     causal_lm.save_policy(policy, out, base)
     if isinstance(policy, shared_network.Policy):
         reward_model.save(policy.rewarder, out / "reward", base)

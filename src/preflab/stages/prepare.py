@@ -1,7 +1,7 @@
 """Stage `prepare`: queries of a task in a model's tokens, and the sentiment classifiers.
 
 The classifiers of the synthetic labeller and judge learn from the corpus of the queries, or from another one (in the
-paper Amazon reviews, where queries are passages of BookCorpus).
+paper from Amazon reviews, while queries are passages of BookCorpus).
 """
 
 from pathlib import Path
@@ -21,15 +21,14 @@ from preflab.stages import Result
 
 HALVES = ("labeller", "judge")
 
-
 Metrics = dict[str, float]
 
 
 def run(cfg: PrepareStage, *, corpus: Path, classifier_corpus: Path, model: Path, out: Path) -> Result:
     """Write `{train,validation,test}.parquet` and, where there are labels, `classifiers/` to `out`.
 
-    `corpus`: the fetched corpus of the queries; `classifier_corpus`: the one that `cfg.classifier_corpus` describes,
-    not read if that is None: then the classifiers learn from `corpus`.
+    `corpus`: the fetched corpus of the queries; `classifier_corpus`: the one that `cfg.classifier_corpus` describes, or
+    unread if that is None, since the classifiers then learn from `corpus`.
     Raises PreflabError if the model's context is too short for a query, or a split has no query.
     """
     context = causal_lm.context_length(model)
@@ -78,9 +77,12 @@ def run(cfg: PrepareStage, *, corpus: Path, classifier_corpus: Path, model: Path
 def train_transformer(
     cfg: TransformerSettings, train: list[corpora.Document], test: list[corpora.Document], out: Path
 ) -> Metrics:
-    """The labeller `transformer`, on the labeller's half of the labelled train documents."""
-    own = [d for d in train if d.label is not None and corpora.half_of(d.text) == "labeller"]
-    texts, labels = [d.text for d in own], [int(d.label or 0) for d in own]
+    """Train the labeller `transformer` on the labeller's half of the labelled train documents, into `out`.
+
+    Returns its accuracy on the labelled test documents.
+    """
+    documents = [d for d in train if d.label is not None and corpora.half_of(d.text) == "labeller"]
+    texts, labels = [d.text for d in documents], [int(d.label or 0) for d in documents]
     shape = Shape(cfg.layers, cfg.heads, cfg.width, cfg.vocabulary, cfg.length)
     model = transformer_classifiers.train(
         texts, labels, shape, cfg.epochs, cfg.batch_size, cfg.lr, cfg.threads, cfg.seed
@@ -106,13 +108,16 @@ def _no_queries(cfg: PrepareStage, corpus: Path, split: str, chosen: int, member
 
 
 def train_classifier(half: str, train: list[corpora.Document], test: list[corpora.Document], out: Path) -> Metrics:
-    """`labeller` or `judge`, on its half of the labelled train documents; accuracies on the test documents."""
-    own = [d for d in train if d.label is not None and corpora.half_of(d.text) == half]
-    model = linear.train([d.text for d in own], [int(d.label or 0) for d in own])
+    """Train `labeller` or `judge` on its half of the labelled train documents, into `out`.
+
+    Returns the number of its documents, and its accuracy on the test documents of each source.
+    """
+    documents = [d for d in train if d.label is not None and corpora.half_of(d.text) == half]
+    model = linear.train([d.text for d in documents], [int(d.label or 0) for d in documents])
     model.save(out, half)
-    metrics = {f"{half}_documents": float(len(own))}
+    metrics = {f"{half}_documents": float(len(documents))}
     for source in sorted({d.source for d in test if d.label is not None}):
-        of = [d for d in test if d.label is not None and d.source == source]
-        accuracy = model.accuracy([d.text for d in of], [int(d.label or 0) for d in of])
+        held_out = [d for d in test if d.label is not None and d.source == source]
+        accuracy = model.accuracy([d.text for d in held_out], [int(d.label or 0) for d in held_out])
         metrics[f"{half}_accuracy_{source}"] = round(accuracy, 4)
     return metrics

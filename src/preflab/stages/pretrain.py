@@ -9,7 +9,10 @@ from preflab.training import pretrain
 
 
 def run(cfg: PretrainStage, *, corpus: Path, out: Path, work: Path) -> Result:
-    """Train on the documents of `cfg.pretrain.source` in the fetched `corpus` and write the model to `out`."""
+    """Train on the documents of `cfg.pretrain.source` in the fetched `corpus` and write the model to `out`.
+
+    Raises PreflabError if a split is too short, or the loss is not finite (training/pretrain.py).
+    """
     documents = corpora.load(cfg.corpus, corpus).documents
     chosen = [document for document in documents if document.source == cfg.pretrain.source]
     result = pretrain.train(cfg.pretrain, chosen, work)

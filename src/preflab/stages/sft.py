@@ -1,4 +1,4 @@
-"""Stage `sft`: fine-tune a base model on reference responses or, where there are none, on the corpus' passages."""
+"""Stage `sft`: fine-tune a base model on reference responses or, for a corpus without them, on its passages."""
 
 from pathlib import Path
 
@@ -13,7 +13,10 @@ COLUMNS = ["rate", "step", "lr", "loss"]
 
 
 def run(cfg: SftStage, *, queries: Path, model: Path, out: Path, log: Log, work: Path) -> Result:
-    """Write the model of the best rate to `out`, as a folder that transformers loads."""
+    """Write the model of the best rate to `out`, as a folder that transformers loads.
+
+    Raises PreflabError if the examples are refused (training/sft_examples.py), or a loss is not finite.
+    """
     device = runtime.start(cfg.runtime.threads, cfg.runtime.precision)
     tokenizer, pad_id = causal_lm.load_tokenizer(model), causal_lm.pad_id(model)
     prompt, context = prompt_of(cfg.task, tokenizer, pad_id), causal_lm.context_length(model)

@@ -1,4 +1,4 @@
-"""What can score a response: a reward model, or the labeller's own score (the true score)."""
+"""The two scores that a policy can be trained on: a reward model's, or the labeller's (the true score)."""
 
 import json
 from pathlib import Path

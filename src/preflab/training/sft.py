@@ -146,7 +146,7 @@ def train(
 
 
 def _batches(count: int, cfg: SftStage) -> list[Tensor]:
-    """Row numbers of every step: each epoch its own permutation; the last batch of one may be smaller."""
+    """Row numbers of every step: a permutation for each epoch, whose last batch may be smaller."""
     orders = (
         torch.randperm(count, generator=runtime.generator("cpu", cfg.seed, "sft", "order", epoch))
         for epoch in range(cfg.sft.epochs)
