@@ -40,18 +40,18 @@ WORKS = [
 
 def classifier_labels() -> Run:
     """Score four responses a comparison with the default labeller and choose."""
-    from preflab.labellers._responses import OfResponses
+    from preflab.labellers._responses import ResponseLabeller
     from preflab.labellers.classifiers import linear
 
     reviews = [texts(1, 120, seed, mood=seed % 2)[0] for seed in range(1000)]
-    return _labels(OfResponses(linear.train(reviews, [seed % 2 for seed in range(1000)]).score))
+    return _labels(ResponseLabeller(linear.train(reviews, [seed % 2 for seed in range(1000)]).score))
 
 
 def vader_labels() -> Run:
     """The same with VADER."""
-    from preflab.labellers.vader import Vader
+    from preflab.labellers.vader import VaderLabeller
 
-    return _labels(Vader())
+    return _labels(VaderLabeller())
 
 
 def rouge() -> Run:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from preflab import labellers
 from preflab.errors import PreflabError
 from preflab.labellers import summary
-from preflab.labellers.summary import Summary, copied, coverage, faithfulness, read
+from preflab.labellers.summary import SummaryLabeller, copied, coverage, faithfulness, read
 from preflab.text import words
 
 SOURCE = "Police said Anna Berg stole 3 boats. The mayor praised the dog that found them near Oslo."
@@ -57,7 +57,7 @@ def test_coverage_and_faithfulness_by_hand():
     assert faithfulness("Oslo stole Anna Berg.", SOURCE, REFERENCE) == pytest.approx(7 / 9)  # oslo–stole, stole–anna
     # twice: anna, berg, “berg”, stole, 3, “3”, boat once each, and four pairs twice in the denominator
     assert faithfulness("Anna Berg stole 3 boats. " * 2, SOURCE, REFERENCE) == pytest.approx(11 / 15)
-    got = Summary({SOURCE: REFERENCE}).score([SOURCE], ["Anna Berg praised the dog."])
+    got = SummaryLabeller({SOURCE: REFERENCE}).score([SOURCE], ["Anna Berg praised the dog."])
     assert got[0] == pytest.approx((1 / 5 + 2 * 7 / 8) / 3)
     assert got.dtype == np.float64
 
@@ -78,7 +78,7 @@ def test_a_wrong_number_or_name_costs_more_than_a_wrong_word():
 
 
 def test_saying_nothing_or_one_word_scores_as_little():
-    labeller = Summary({SOURCE: REFERENCE})
+    labeller = SummaryLabeller({SOURCE: REFERENCE})
     empty, stop_words, one = labeller.score([SOURCE] * 3, ["", "it was the", "boats"])
     assert (empty, stop_words) == (0, 0)
     assert one == pytest.approx((1 / 5 + 2 * 1 / 5) / 3)  # one fact of five, in both
@@ -98,7 +98,7 @@ SENTENCES = st.lists(
 @given(SENTENCES, st.data())
 def test_a_repeated_sentence_never_pays_and_scores_lie_between_0_and_1(rows, data):
     again = data.draw(st.sampled_from(rows))
-    labeller = Summary({SOURCE: REFERENCE})
+    labeller = SummaryLabeller({SOURCE: REFERENCE})
     before, after = labeller.score([SOURCE] * 2, [" ".join(rows), " ".join([*rows, again])])
     assert 0 <= after <= before <= 1
 
@@ -106,7 +106,7 @@ def test_a_repeated_sentence_never_pays_and_scores_lie_between_0_and_1(rows, dat
 @given(SENTENCES)
 def test_another_word_that_is_not_in_the_source_never_pays(rows):
     text = " ".join(rows)
-    before, after = Summary({SOURCE: REFERENCE}).score([SOURCE] * 2, [text, f"{text} Zebra."])
+    before, after = SummaryLabeller({SOURCE: REFERENCE}).score([SOURCE] * 2, [text, f"{text} Zebra."])
     assert after <= before
 
 

@@ -38,6 +38,6 @@ def of_summaries(texts: list[str], sources: list[str], references: list[str]) ->
 
 def vader(texts: list[str]) -> np.ndarray:
     """`[texts]` compound scores of VADER in −1 … 1: a lexicon that was not fitted to the reviews."""
-    from preflab.labellers.vader import Vader
+    from preflab.labellers.vader import VaderLabeller
 
-    return Vader().score(texts, texts)
+    return VaderLabeller().score(texts, texts)

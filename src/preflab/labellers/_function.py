@@ -17,7 +17,7 @@ from preflab.errors import PreflabError
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class FunctionLabeller:
     """A user's function as a labeller; what it returns is checked at each call."""
 
     path: str
@@ -47,6 +47,6 @@ class Function:
         return scores
 
 
-def load(path: str) -> Function:
+def load(path: str) -> FunctionLabeller:
     """The function at a dotted path; raises PreflabError as `plugins.function` does."""
-    return Function(path, plugins.function(path, "labeller.scorer"))
+    return FunctionLabeller(path, plugins.function(path, "labeller.scorer"))

@@ -7,11 +7,11 @@ import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
-class OfResponses:
-    """A labeller that applies `of`, a function from texts to their scores `[texts]`, to the responses."""
+class ResponseLabeller:
+    """A labeller that applies `score_texts`, a function from texts to their scores `[texts]`, to the responses."""
 
-    of: Callable[[list[str]], np.ndarray]
+    score_texts: Callable[[list[str]], np.ndarray]
 
     def score(self, _queries: list[str], responses: list[str], /) -> np.ndarray:
         """`[texts]` scores, float64."""
-        return self.of(responses)
+        return self.score_texts(responses)

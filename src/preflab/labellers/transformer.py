@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-from preflab.labellers._responses import OfResponses
+from preflab.labellers._responses import ResponseLabeller
 from preflab.labellers.classifiers import transformer
 
 
-def load(queries: Path) -> OfResponses:
+def load(queries: Path) -> ResponseLabeller:
     """Scores are log-odds that the text is positive; on a GPU where there is one (PREFLAB_DEVICE overrides).
 
     Raises PreflabError if the stage `prepare` trained none.
@@ -15,4 +15,4 @@ def load(queries: Path) -> OfResponses:
     import torch
 
     device = os.environ.get("PREFLAB_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
-    return OfResponses(transformer.load(queries / "classifiers", "transformer", device).score)
+    return ResponseLabeller(transformer.load(queries / "classifiers", "transformer", device).score)

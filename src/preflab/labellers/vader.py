@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 
-class Vader:
+class VaderLabeller:
     """Compound scores in −1 … 1, rounded to 4 digits: texts without a word of the lexicon tie at 0."""
 
     def __init__(self) -> None:
@@ -18,6 +18,6 @@ class Vader:
         return np.array([self.analyzer.polarity_scores(text)["compound"] for text in responses], np.float64)
 
 
-def load(_queries: Path) -> Vader:
+def load(_queries: Path) -> VaderLabeller:
     """The same for all queries: nothing is trained."""
-    return Vader()
+    return VaderLabeller()

@@ -12,7 +12,7 @@ class TFAdam(torch.optim.Adam):
     """θ ← θ − lr·√(1−β₂ᵗ)/(1−β₁ᵗ) · m/(√v + ε)   (TensorFlow, released utils/core.py:627).
 
     PyTorch divides by √v + ε·√(1−β₂ᵗ) instead, a far larger first step at ε = 1e-5.  So this is PyTorch's fused
-    Adam with ε/√(1−β₂ᵗ) handed to it at step t, which is the same thing.
+    Adam with ε/√(1−β₂ᵗ) at step t, which is equal.
     """
 
     def __init__(self, params: Iterable[torch.nn.Parameter], lr: float, eps: float) -> None:

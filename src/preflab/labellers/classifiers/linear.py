@@ -19,7 +19,7 @@ THREADS = 1  # ours: sums are split by thread, so their number must not be the m
 
 
 @dataclass(slots=True)
-class Classifier:
+class LinearClassifier:
     """Log-odds that a text is positive: TF-IDF features times `coef` plus `intercept`."""
 
     vectorizer: Any
@@ -44,7 +44,7 @@ class Classifier:
         save_file({"idf": self.vectorizer.idf_, "coef": self.coef}, folder / f"{name}.safetensors")
 
 
-def train(texts: list[str], labels: list[int]) -> Classifier:
+def train(texts: list[str], labels: list[int]) -> LinearClassifier:
     """Fit on texts with labels 0 and 1; deterministic on any number of cores.
 
     Raises PreflabError if all labels are equal or no term occurs in MIN_DF texts.
@@ -64,11 +64,11 @@ def train(texts: list[str], labels: list[int]) -> Classifier:
         ) from error
     with threadpool_limits(THREADS):
         model = LogisticRegression(C=4.0, max_iter=300).fit(features, labels)
-    return Classifier(vectorizer, model.coef_[0].astype(np.float64), float(model.intercept_[0]))
+    return LinearClassifier(vectorizer, model.coef_[0].astype(np.float64), float(model.intercept_[0]))
 
 
-def load(folder: Path, name: str) -> Classifier:
-    """What `Classifier.save` wrote; raises PreflabError if it did not."""
+def load(folder: Path, name: str) -> LinearClassifier:
+    """What `LinearClassifier.save` wrote; raises PreflabError if it did not."""
     from safetensors.numpy import load_file
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -81,4 +81,4 @@ def load(folder: Path, name: str) -> Classifier:
     arrays = load_file(folder / f"{name}.safetensors")
     vectorizer = TfidfVectorizer(**FEATURES, vocabulary=record["terms"])
     vectorizer.idf_ = arrays["idf"]
-    return Classifier(vectorizer, arrays["coef"], record["intercept"])
+    return LinearClassifier(vectorizer, arrays["coef"], record["intercept"])
