@@ -14,7 +14,7 @@ def both(tmp_path_factory):
     return {sign: train_ppo(sign, tmp_path_factory.mktemp(f"sign{sign}")) for sign in (1.0, -1.0)}
 
 
-def favourite_share(result: ppo.Result, sign: float, rows: slice) -> float:
+def favourite_share(result: ppo.PpoResult, sign: float, rows: slice) -> float:
     """The share of the favourite token, whatever the sign of the reward was."""
     scores = [sign * row["true_score"] for row in result.curve[rows]]
     return sum(scores) / len(scores)

@@ -97,7 +97,7 @@ def examples(count: int, tokenizer: Tokenizer, seed: int = 0, **changes: object)
 
 def run(
     folder: Path, data: sft_examples.Data, cfg: stages.SftStage, log: object = lambda _row, _step: None
-) -> tuple[sft.Result, dict[str, torch.Tensor]]:
+) -> tuple[sft.SftResult, dict[str, torch.Tensor]]:
     lm = gpt2(width=32)
     result = sft.train(lm, data, cfg, PAD, folder, log)  # type: ignore[arg-type]
     assert not lm.training

@@ -33,7 +33,7 @@ def random_comparisons(count: int, seed: int = 0, favourite: int = 7) -> list[Co
 
 def train_ppo(
     sign: float, folder, seed: int = 1, updates: int = 60, hooks: dict | None = None, **changes: object
-) -> ppo.Result:
+) -> ppo.PpoResult:
     """A tiny policy on the share of one token in its responses, in standard deviations of the reference."""
     torch.manual_seed(0)
     lm = gpt2(width=32)

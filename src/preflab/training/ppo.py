@@ -204,7 +204,7 @@ def score(
     )
 
 
-class Result(NamedTuple):
+class PpoResult(NamedTuple):
     """The trained policy and one row per update."""
 
     policy: causal_lm.Policy
@@ -227,7 +227,7 @@ def train(
     prompt: Prompt,
     hooks: Hooks,
     folder: Path,
-) -> Result:
+) -> PpoResult:
     """Train `policy` against the frozen `reference` on left-padded train `queries` `[rows, query]`.
 
     With torchrun every rank calls this and gets the same policy (machine/parallel.py).  Resumes from a checkpoint in
@@ -278,7 +278,7 @@ def train(
                 tensors, state = hooks.save_state()
                 tensors |= checkpoint.tensors_of("policy", policy) | checkpoint.pack("optimizer", optimizer)
                 checkpoint.save(folder, update + 1, tensors, {"kl_coef": kl_coef, "curve": curve, "hooks": state})
-    return Result(policy, curve)
+    return PpoResult(policy, curve)
 
 
 def rollouts(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 END_OF_TEXT = "<|endoftext|>"
 
 
-class Result(NamedTuple):
+class PretrainResult(NamedTuple):
     """`perplexity` per token and `bits_per_byte` on documents of the validation split."""
 
     model: "GPT2LMHeadModel"
@@ -59,7 +59,7 @@ def stream(tokenizer: "Tokenizer", texts: list[str]) -> "torch.Tensor":
     return torch.tensor(ids)
 
 
-def train(cfg: PretrainSettings, documents: list[corpora.Document], folder: Path) -> Result:
+def train(cfg: PretrainSettings, documents: list[corpora.Document], folder: Path) -> PretrainResult:
     """Train tokenizer and model on the train split of `cfg.source`; resumes from checkpoints in `folder`.
 
     Raises PreflabError if a split is shorter than a window, or the loss is not finite.
@@ -130,7 +130,7 @@ def train(cfg: PretrainSettings, documents: list[corpora.Document], folder: Path
         "steps": steps,
         "tokens": steps * cfg.batch_size * cfg.length,
     }
-    return Result(model, tokenizer, metrics)
+    return PretrainResult(model, tokenizer, metrics)
 
 
 def learning_rate_scale(step: int, steps: int, cfg: PretrainSettings) -> float:
@@ -154,7 +154,7 @@ def evaluate(model: "GPT2LMHeadModel", ids: "torch.Tensor", length: int) -> floa
     return total / ids[:, 1:].numel()
 
 
-def write(result: Result, out: Path) -> None:
+def write(result: PretrainResult, out: Path) -> None:
     """The model in fp32 as `transformers` reads it, with `tokenizer.json`."""
     result.model.cpu().save_pretrained(out)
     result.tokenizer.save(str(out / "tokenizer.json"))

@@ -21,7 +21,7 @@ from preflab.training import optim
 from preflab.training.sft_examples import Data, Examples
 
 
-class Result(NamedTuple):
+class SftResult(NamedTuple):
     """`best`: index of the best of `rates`, rows of lr, train_loss and validation_loss; `curve`: a row per step.
 
     Losses in nats per token; `base_loss`: validation loss before the first step.
@@ -86,7 +86,7 @@ def set_dropout(lm: Any, share: float) -> None:
 
 def train(
     lm: Any, data: Data, cfg: SftStage, pad_id: int, folder: Path, log: Callable[[dict[str, float], int], None]
-) -> Result:
+) -> SftResult:
     """Train `lm` at each initial rate and leave in it the weights of the best one, in eval mode.
 
     Every rate starts from the weights that `lm` has at the start, with the same batches and dropout.  Resumes from
@@ -142,7 +142,7 @@ def train(
     checkpoint.restore_module("best", lm, best)
     lm.eval()
     losses = [row["validation_loss"] for row in tested]
-    return Result(losses.index(min(losses)), base_loss, tested, curve)
+    return SftResult(losses.index(min(losses)), base_loss, tested, curve)
 
 
 def _batches(count: int, cfg: SftStage) -> list[Tensor]:
