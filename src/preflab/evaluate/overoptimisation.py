@@ -39,9 +39,9 @@ def part(runs: Sequence[Run], bins: int = BINS, resamples: int = 2000, seed: int
     """The KL beyond which the true score falls while the reward model's rises.
 
     Resampled are the runs and, in each, the updates of a bin.  A run that has no updates to test in the peak's bin or
-    in the last one is left out of the test.  Raises ValueError if that leaves none, or if a run is too short for the bins
-    or not finite.  With a constant, noisy true score the rule reports a parting in about one of 15 single runs, and seldom
-    with three runs.
+    in the last one is left out of the test.  With a constant, noisy true score the rule reports a parting in about one
+    of 15 single runs, and seldom with three runs.
+    Raises ValueError if no run is left, or if a run is too short for the bins or not finite.
     """
     for number, run in enumerate(runs):
         if not np.isfinite(run).all():

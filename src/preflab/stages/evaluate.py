@@ -27,7 +27,7 @@ from preflab.training.reward import HeldOut, evaluate
 
 
 class Contexts(NamedTuple):
-    """Held-out queries: left-padded `tokens` `[contexts, query]`, their texts, and their reference responses (or None)."""
+    """Held-out queries: left-padded `tokens` `[contexts, query]`, texts, and reference responses (or None)."""
 
     tokens: torch.Tensor
     queries: list[str]
