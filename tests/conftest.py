@@ -4,6 +4,7 @@ Expensive folders that no test changes are built once, whichever process of pyte
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +29,21 @@ settings.register_profile(
 settings.load_profile("preflab")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that no process is left alone with one; a file's tests stay together."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
     for item in items:
         item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(autouse=True)
+def torch_as_it_starts() -> None:
+    """fp32 and one thread, whatever an earlier test of this process has set."""
+    if torch := sys.modules.get("torch"):
+        torch.set_float32_matmul_precision("highest")
+        torch.set_num_threads(1)
 
 
 Build = Callable[[str, Callable[[Path], object]], Path]

