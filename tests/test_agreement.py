@@ -41,16 +41,16 @@ def test_with_the_judge_by_hand():
         agreement.with_judge(ANSWERS, [0, 1])
 
 
-def test_a_twentieth_of_the_questions_is_checked():
-    some = agreement.checked(4000, 1, "checked")
+def test_a_twentieth_of_the_questions_is_asked_again():
+    some = agreement.asked_again(4000, 1, "checked")
     assert len(some) == len(set(some)) == 200
-    assert some == sorted(some) == agreement.checked(4000, 1, "checked")
+    assert some == sorted(some) == agreement.asked_again(4000, 1, "checked")
     assert 0 <= some[0] < 400
     assert 3600 < some[-1] < 4000
-    assert some != agreement.checked(4000, 2, "checked")
-    assert agreement.checked(10, 1) == sorted(set(agreement.checked(10, 1)))
-    assert len(agreement.checked(10, 1)) == 2  # for an error of some kind
-    assert agreement.checked(1, 1) == [0]
+    assert some != agreement.asked_again(4000, 2, "checked")
+    assert agreement.asked_again(10, 1) == sorted(set(agreement.asked_again(10, 1)))
+    assert len(agreement.asked_again(10, 1)) == 2  # for an error of some kind
+    assert agreement.asked_again(1, 1) == [0]
 
 
 def test_the_estimate_is_that_of_the_calibration_and_its_error_is_honest():

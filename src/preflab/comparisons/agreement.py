@@ -23,7 +23,7 @@ class Agreement(NamedTuple):
     questions: int
 
 
-def checked(count: int, *seed: object) -> list[int]:
+def asked_again(count: int, *seed: object) -> list[int]:
     """Which of `count` questions go to several labellers: `SHARE` of them, at least two, in ascending order."""
     size = min(max(round(SHARE * count), 2), count)
     return sorted(np.random.default_rng(seed_for(*seed)).choice(count, size, replace=False).tolist())

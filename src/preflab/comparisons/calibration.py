@@ -40,7 +40,7 @@ def agreements(
 
     Scores are `[comparisons, n]`.  Numbers that cannot be computed are left out.
     """
-    rows = agreement.checked(len(judge_scores), seed, "agreement")
+    rows = agreement.asked_again(len(judge_scores), seed, "agreement")
     times = min(agreement.TIMES, len(calibration.pool) or agreement.TIMES)
     asked = {scorer: values[rows] for scorer, values in scores.items()}
     answers = synthetic.ask(calibration, asked, seed, "agreement", times=times)
