@@ -21,7 +21,7 @@ reproduce: install
 	@echo "The report: reports/index.html (the same as text: reports/index.md)"
 
 test: install
-	$(RUN) python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+	$(RUN) python -m pytest --numprocesses logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 ui: install
 	$(RUN) python -m pipelines.ui --port $(PORT)
