@@ -110,10 +110,12 @@ def train(
     keep = checkpoint.Every(seconds=60)
     with runtime.progress(len(rates) * steps, "fine-tuning", done=done) as bar:
         while done < len(rates) * steps:
+            # step 1: with each rate, begin again from the weights given
             number, step = divmod(done, steps)
             if step == 0:
                 checkpoint.restore_module("start", lm, start)
                 optimizer = optim.build(sft.adam, lm.parameters(), rates[number], sft.adam_eps)
+            # step 2: one update on the next batch
             lr = cosine(rates[number], step, steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr
@@ -128,6 +130,7 @@ def train(
             curve.append(row)
             log({"lr": lr, "loss": row["loss"]}, done)
             bar.update()
+            # step 3: after the last batch, validate, and keep the weights if they are the best so far
             if done % steps == 0:
                 validation = _finite(validate(lm, data.validation, sft.batch_size, pad_id), rates[number], step, steps)
                 if all(validation < other["validation_loss"] for other in tested):
@@ -136,6 +139,7 @@ def train(
                 mean = sum(last) / len(last)
                 tested.append({"lr": rates[number], "train_loss": mean, "validation_loss": validation})
                 log({"validation_loss": validation}, done)
+            # step 4: now and then, keep a checkpoint
             if done % steps == 0 or keep.due():
                 tensors = checkpoint.tensors_of("model", lm) | best | checkpoint.pack("optimizer", optimizer)
                 checkpoint.save(folder, done, tensors, {"rates": tested, "curve": curve})
