@@ -1,6 +1,8 @@
-"""Real files of other people, which are not part of the project: the folder PREFLAB_SAMPLES, if it is set."""
+"""Real files, which are not part of the project: the folder PREFLAB_SAMPLES, or `shared/data` beside the project's."""
 
 import os
 from pathlib import Path
 
-SAMPLES = Path(os.environ.get("PREFLAB_SAMPLES") or "PREFLAB_SAMPLES-is-not-set").resolve()
+from helpers import PROJECT
+
+SAMPLES = Path(os.environ.get("PREFLAB_SAMPLES") or PROJECT.parent / "shared" / "data")
