@@ -365,7 +365,7 @@ def test_a_grid_is_built_on_human_labels(tmp_path, monkeypatch, vocabulary, sche
     if schema == "released":
         said += "; 24 tokenised again from their text, as tiny has another tokenizer than the labels"
     assert facts["Human labels"].startswith(said)
-    assert facts["Labels are from"] == "human (human)"
+    assert facts["Labels are from"] == "human (labeller: human)"
     assert ("human_labels", "own") in {
         (name, instance) for name, instance, _ in provenance.lineage(finished.cells[-1], finished)
     }

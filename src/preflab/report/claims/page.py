@@ -79,7 +79,10 @@ def markdown_table(claims: list[Claim]) -> str:
         texts = [str(line.number), line.claim, verdict, line.level, line.ours, line.seeds, line.labels, line.paper]
         rows.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |")
     rows = rows if len(rows) > 2 else []
-    missing = [f"Not run: claims {numbers_}. `{command}` runs them." for numbers_, command in not_run(claims)]
+    missing = [
+        f"Not run: claims {ids}. `{command}` runs them." if "," in ids else f"Not run: claim {ids}. `{command}` runs it."
+        for ids, command in not_run(claims)
+    ]
     return "\n".join([*rows, *(["", *_paragraphs(missing)] if missing else [])]).strip()
 
 

@@ -199,7 +199,7 @@ def facts(grid: GridResults) -> list[tuple[str, str]]:
         ("Grid", grid.name),
         ("Scale", f"label budgets × {grid.scale}, episode budgets × {grid.episode_scale} of the paper's"),
         ("Labels", ", ".join(sorted(labels)) or "none"),
-        ("Labels are from", f"{sources} ({captions.labellers(grid.cells)})"),
+        ("Labels are from", f"{sources} (labeller: {captions.labellers(grid.cells)})"),
         *_human_labels(grid),
         *_labelling(grid),
         ("Episodes", ", ".join(f"{count:,}" for count in episodes) or "none"),
