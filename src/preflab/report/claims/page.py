@@ -80,7 +80,7 @@ def markdown_table(claims: list[Claim]) -> str:
         rows.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |")
     rows = rows if len(rows) > 2 else []
     missing = [
-        f"Not run: claims {ids}. `{command}` runs them." if "," in ids else f"Not run: claim {ids}. `{command}` runs it."
+        f"Not run: {'claims' if ',' in ids else 'claim'} {ids}. `{command}` runs {'them' if ',' in ids else 'it'}."
         for ids, command in not_run(claims)
     ]
     return "\n".join([*rows, *(["", *_paragraphs(missing)] if missing else [])]).strip()
