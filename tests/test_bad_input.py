@@ -5,6 +5,7 @@ import re
 import runpy
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -132,3 +133,14 @@ def test_an_occupied_port_is_one_line() -> None:
     assert run.stdout == ""
     assert error_of(run).startswith(f"error: port {port} is in use")
     assert run.stderr.count("\n") == 1
+
+
+def test_a_reader_that_closes_the_pipe_ends_a_command_quietly() -> None:
+    program = "from preflab import cli; cli.main(lambda: [print('x' * 9999) for _ in range(9999)] and None)"
+    done = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -c "{program}" | head -1 > /dev/null; exit ${{PIPESTATUS[0]}}'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (141, "")

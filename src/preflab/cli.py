@@ -20,6 +20,7 @@ SPINS = {"GOMP_SPINCOUNT": "1000"}
 
 USER_ERROR = 2
 INTERRUPTED = 130
+CLOSED_PIPE = 141
 
 _REMEDY = {
     errno.EROFS: "the file system is read-only; run where you may write",
@@ -31,7 +32,8 @@ _REMEDY = {
 
 
 def main(run: Callable[[], int | None]) -> None:
-    """Call `run` and exit with the status that it returns (None is 0), 2 after a PreflabError, 130 after Ctrl-C.
+    """Call `run` and exit with the status that it returns (None is 0), 2 after a PreflabError, 130 after Ctrl-C,
+    141 after the end of a pipe it writes to.
 
     Errors of the file system that a user can repair give 2 as well.  Any other exception is a bug and keeps its
     traceback.
@@ -47,6 +49,9 @@ def main(run: Callable[[], int | None]) -> None:
     except PreflabError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(USER_ERROR)
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes
+        sys.exit(CLOSED_PIPE)
     except OSError as error:
         if error.errno not in _REMEDY:
             raise
