@@ -1,13 +1,20 @@
 """Tokens of a task's texts, for tokenizers that put a mark before every text and for those that lack a token."""
 
+from pathlib import Path
+
 import pytest
+import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from helpers.tiny_model import task
+from helpers.tiny_model import PROMPT, task
 from preflab.errors import PreflabError
+from preflab.evaluate import baselines, responses
+from preflab.human_labels.readers import LabelRow
+from preflab.human_labels.translate import Translator
 from preflab.models import causal_lm, sources
 from preflab.models.encoding import continuing, token_id
 from preflab.sampling.prompt import prompt_of
+from preflab.sampling.reference import Reference
 
 WORDS = {"<unk>": 0, "<0x0A>": 1, "▁": 2, ".": 3, "▁.": 4, "▁so": 5, "so": 6, "TL": 7, "▁TL": 8, "▁end": 9}
 MERGES = [("▁", "."), ("s", "o"), ("▁", "so"), ("T", "L"), ("▁", "TL"), ("e", "n"), ("en", "d"), ("▁", "end")]
@@ -85,3 +92,17 @@ def test_a_text_that_is_normalised_away_is_refused():
     tokenizer.normalizer = normalizers.Strip()
     with pytest.raises(PreflabError, match=r"'\\n' is 0 tokens for this model \(none\)"):
         token_id(tokenizer, "\n")
+
+
+def test_samples_of_human_labels_follow_their_query_without_a_mark(tmp_path: Path) -> None:
+    metaspace().save(str(tmp_path / "tokenizer.json"))
+    row = LabelRow("so", [" so.", "."], 0)
+    (label,) = Translator(tmp_path, None).translate([row])
+    assert label.ids == [[WORDS["▁so"]], [WORDS["▁so"], WORDS["."]], [WORDS["."]]]
+
+
+def test_texts_of_a_baseline_follow_their_query_without_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "respond", lambda *_: [".", " so."])
+    ref = Reference(None, metaspace(), torch.zeros(2, 1, dtype=torch.long), PROMPT)
+    written = responses.written("lead_3", ref, [("so", None), ("so", None)], "test.parquet")
+    assert written.tokens.tolist() == [[WORDS["."], PROMPT.pad_id], [WORDS["▁so"], WORDS["."]]]

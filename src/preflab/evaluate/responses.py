@@ -11,6 +11,7 @@ from preflab.errors import PreflabError
 from preflab.evaluate import baselines, frontier
 from preflab.machine import runtime
 from preflab.models import causal_lm
+from preflab.models.encoding import continuing
 from preflab.sampling import rollout
 from preflab.sampling.reference import Reference
 from preflab.settings.stages import EvaluateStage
@@ -108,7 +109,8 @@ def written(method: str, ref: Reference, source: list[tuple[str, str | None]], w
         texts = baselines.respond(method, [query for query, _ in source], [reference for _, reference in source])
     except PreflabError as error:
         raise PreflabError(f"{where}: {error}") from error
-    rows = [encoding.ids for encoding in ref.tokenizer.encode_batch(texts, add_special_tokens=False)]
+    tokenizer = continuing(ref.tokenizer)  # a response continues its query
+    rows = [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
     longest = max(map(len, rows))
     padded = [row + [ref.prompt.pad_id] * (longest - len(row)) for row in rows]
     tokens = torch.tensor(padded, dtype=torch.long, device=ref.queries.device)

@@ -9,6 +9,7 @@ from preflab.downloads.wheels import digest
 from preflab.errors import PreflabError
 from preflab.human_labels import gpt2
 from preflab.human_labels.readers import LabelRow
+from preflab.models.encoding import continuing
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -59,9 +60,14 @@ class Translator:
                 return [TokenisedLabel(*pair) for pair in zip(texts, gpt2_ids, strict=True)]
         if self.target is None:
             return [TokenisedLabel(group, None) for group in texts]
-        encoded = self.target.encode_batch_fast([text for group in texts for text in group], add_special_tokens=False)
-        ids = iter([encoding.ids for encoding in encoded])
-        return [TokenisedLabel(group, [next(ids) for _ in group]) for group in texts]
+        queries = self.target.encode_batch_fast([group[0] for group in texts], add_special_tokens=False)
+        after = continuing(self.target)  # a sample continues its query
+        samples = after.encode_batch_fast([text for group in texts for text in group[1:]], add_special_tokens=False)
+        ids = iter([encoding.ids for encoding in samples])
+        return [
+            TokenisedLabel(group, [query.ids, *(next(ids) for _ in group[1:])])
+            for group, query in zip(texts, queries, strict=True)
+        ]
 
     def _decode(self, rows: list[list[list[int]]]) -> list[list[str]]:
         if self.gpt2 is None:
